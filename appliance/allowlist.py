@@ -23,6 +23,9 @@ from services.foreign_text import printable
 
 ROOTS = ("nfs", "http")
 
+WIDEST = 1 << 24
+"""Addresses that a range usually has at most: those of one maker's prefix."""
+
 _SETTING = re.compile(r"(?:default|timeout|root|schedule|image)=\S*")
 
 
@@ -262,6 +265,17 @@ def entry_of(text: str, label: str, settings: BootSettings = _AS_CONFIGURED) -> 
     if _SETTING.match(label.strip()):
         raise ValueError(f"a label cannot begin with a setting: {label!r}")
     return Entry(MacRange.parse(text), label.strip(), settings)
+
+
+def not_of_pcs(span: MacRange) -> str:
+    """Why no PC can have an address of this range, or "": IEEE 802 keeps the addresses of groups for receivers."""
+    if span.last.value == 0:
+        return "00:00:00:00:00:00 is the address of no machine"
+    if span.first.value == HIGHEST:
+        return "ff:ff:ff:ff:ff:ff is the address of all machines, and of none"
+    if span.first.is_group and span.first.value >> 40 == span.last.value >> 40:
+        return f"{span} is multicast: groups of machines have such addresses, and no PC has"
+    return ""
 
 
 def changed(entry: Entry, label: str | None, named: Mapping[str, str]) -> Entry:

@@ -18,5 +18,9 @@ class NotFoundError(UserError):
     """What was named is not there."""
 
 
+class RestartNeededError(UserError):
+    """A configuration is valid, and only a restart of the server puts it in force."""
+
+
 class OvertakenError(UserError):
     """What was asked for cannot be done as things are by now."""

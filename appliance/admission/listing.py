@@ -118,7 +118,11 @@ def _entry(row: TableRow) -> Entry:
 
 
 def _unusable(entry: Entry, schedules: Collection[str], locked: Collection[str], images: Collection[str]) -> str:
-    own = entry.settings
+    own, span = entry.settings, entry.range
+    if why := allowlist.not_of_pcs(span):
+        return why
+    if span.size > allowlist.WIDEST:
+        return f"{span} has {span.size:,} addresses: one so wide goes in alone, by allow add {span} --yes"
     if own.schedule and own.schedule not in schedules:
         return ": ".join(filter(None, unknown(own.schedule, schedules)))
     if own.image and own.image not in images:

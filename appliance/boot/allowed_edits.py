@@ -36,15 +36,31 @@ class RemovedEntry:
     rest: Entry | None
 
 
-def add(registry: Registry, config: Config, text: str, label: str | None, named: Mapping[str, str]) -> AllowedEdit:
-    """Allow the range `text`. If it has an entry already, that gets the label, unless it is None, and what is named."""
-    entry = entry_of(text, label, named)
-    _check(config, named)
+def add(
+    registry: Registry, config: Config, text: str, label: str | None, named: Mapping[str, str], *, wide: bool = False
+) -> AllowedEdit:
+    """Allow the range `text`. If it has an entry already, that gets the label, unless it is None, and what is named.
+    One with more addresses than allowlist.WIDEST only if `wide`: it lets strangers in."""
+    entry = require_new(config, text, label, named, wide=wide)
     changed = registry.change_allowed(entry.range, lambda known: _changed(known, label, named))
     if changed is None:
         registry.allow([entry])
         return AllowedEdit(None, entry)
     return AllowedEdit(*changed)
+
+
+def require_new(config: Config, text: str, label: str | None, named: Mapping[str, str], *, wide: bool = False) -> Entry:
+    """The entry that `add` would make, if it may be made."""
+    entry = entry_of(text, label, named)
+    if why := allowlist.not_of_pcs(entry.range):
+        raise UserError(f"{why}; {NOTHING}", "the PC's own address is on its screen at a network boot, or on a label")
+    if not wide and entry.range.size > allowlist.WIDEST:
+        raise UserError(
+            f"{entry.range} has {entry.range.size:,} addresses, more than one maker's prefix; {NOTHING}",
+            f"if you mean it: netboot-appliance allow add {entry.range} --yes",
+        )
+    _check(config, named)
+    return entry
 
 
 def change(registry: Registry, config: Config, text: str, label: str | None, named: Mapping[str, str]) -> AllowedEdit:
@@ -61,15 +77,27 @@ def remove(registry: Registry, text: str) -> RemovedEntry:
     """Remove the entry of the range `text`."""
     span = entry_of(text).range
     if not registry.disallow(span):
-        holder = registry.allowlist().decide(span.first)
-        label = f" ({holder.label})" if holder and holder.label else ""
-        hint = (
-            f"it is allowed by {holder.range}{label}; remove that, or use: netboot-appliance allow edit"
-            if holder
-            else "list the entries: netboot-appliance allow list"
-        )
-        raise NotFoundError(f"there is no entry {span}; {NOTHING}", hint)
+        raise _no_entry(span, registry.allowlist())
     return RemovedEntry(span, registry.allowlist().decide(span.first))
+
+
+def require_entry(registry: Registry, text: str) -> MacRange:
+    """The range `text`, which has an entry; raises NotFoundError if it has none."""
+    span, allowed = entry_of(text).range, registry.allowlist()
+    if allowed.find(span) is None:
+        raise _no_entry(span, allowed)
+    return span
+
+
+def _no_entry(span: MacRange, allowed: allowlist.Allowlist) -> NotFoundError:
+    holder = allowed.decide(span.first)
+    label = f" ({holder.label})" if holder and holder.label else ""
+    hint = (
+        f"it is allowed by {holder.range}{label}; remove that, or use: netboot-appliance allow edit"
+        if holder
+        else "list the entries: netboot-appliance allow list"
+    )
+    return NotFoundError(f"there is no entry {span}; {NOTHING}", hint)
 
 
 def entry_of(text: str, label: str | None = None, named: Mapping[str, str] | None = None) -> Entry:

@@ -16,8 +16,9 @@ from appliance import allowlist
 from appliance.admission import listing, spreadsheet
 from appliance.allowlist import Allowlist, Entry
 from appliance.boot import allowed_edits
-from appliance.boot.allowed_edits import NOTHING
-from appliance.cli.arguments import JSON, MAC, image_names, mac_address, schedule_names
+from appliance.boot.allowed_edits import NOTHING, AllowedEdit
+from appliance.cli import allow_remove
+from appliance.cli.arguments import JSON, MAC, RANGE, image_names, mac_address, schedule_names
 from appliance.cli.output import say, show_json, show_table, show_text
 from appliance.config import images
 from appliance.config.file import Config, load
@@ -36,10 +37,10 @@ app = typer.Typer(
     epilog="A running server picks up changes within a second.",
     no_args_is_help=True,
 )
-_RANGE = typer.Argument(
-    metavar="MAC|RANGE",
-    help="A MAC address (52:54:00:aa:bb:cc, 52-54-00-aa-bb-cc, 5254.00aa.bbcc or 525400aabbcc) or a range "
-    "(FIRST-LAST, 52:54:00:* or 52:54:00:00:00:00/24).",
+_RANGES = typer.Argument(
+    metavar="MAC|RANGE...",
+    help="MAC addresses or ranges, as in 52:54:00:aa:bb:cc, 52-54-00-aa-bb-cc, 5254.00aa.bbcc, 525400aabbcc; "
+    "FIRST-LAST, '52:54:00:*' or 52:54:00:00:00:00/24.",
     show_default=False,
 )
 _LARGEST = 1 << 28
@@ -69,11 +70,12 @@ _IMAGE = typer.Option(
 
 @app.command(
     epilog='Examples: netboot-appliance allow add 52:54:00:aa:bb:cc --label "room 12, window"; '
+    "netboot-appliance allow add 52:54:00:aa:bb:01 52:54:00:aa:bb:02 --label 'room 12'; "
     "netboot-appliance allow add 52:54:00:* --default local --timeout 5 --schedule night"
 )
 def add(
     context: typer.Context,
-    range: Annotated[str, _RANGE],
+    ranges: Annotated[list[str], _RANGES],
     label: Annotated[str | None, _LABEL] = None,
     default: Annotated[str | None, _DEFAULT] = None,
     timeout: Annotated[str | None, _TIMEOUT] = None,
@@ -84,18 +86,28 @@ def add(
         bool,
         typer.Option("--refused", help="Only if it has asked and was refused; its maker becomes the label."),
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="A range wider than 52:54:00:*, too.")] = False,
 ) -> None:
-    """Allow a MAC address or a range. Options you leave out follow the configuration.
+    """Allow MAC addresses or ranges, or none of them if one is wrong. Options you leave out follow the configuration.
 
-    If the range is allowed already, they stay as they are, as with `set`.
+    If a range is allowed already, they stay as they are, as with `set`.
     """
     named = _named(default=default, timeout=timeout, root=root, schedule=schedule, image=image)
     config = load(context.obj)
     with Registry(config.registry) as registry:
-        if refused:
-            known = find_refused(registry, mac_address(range, NOTHING))
-            label = known.label if label is None else label
-        done = allowed_edits.add(registry, config, range, label, named)
+        labels = [_refused_label(registry, each, label) if refused else label for each in ranges]
+        for each in ranges:
+            allowed_edits.require_new(config, each, label, named, wide=yes)
+        for each, own in zip(ranges, labels, strict=True):
+            _show_added(config, allowed_edits.add(registry, config, each, own, named, wide=yes))
+
+
+def _refused_label(registry: Registry, text: str, label: str | None) -> str:
+    known = find_refused(registry, mac_address(text, NOTHING))
+    return known.label if label is None else label
+
+
+def _show_added(config: Config, done: AllowedEdit) -> None:
     before, after = done.before, done.after
     _warn(config, after)
     if before is None:
@@ -113,7 +125,7 @@ def add(
 )
 def set_(
     context: typer.Context,
-    range: Annotated[str, _RANGE],
+    range: Annotated[str, RANGE],
     label: Annotated[str | None, _LABEL] = None,
     default: Annotated[str | None, _DEFAULT] = None,
     timeout: Annotated[str | None, _TIMEOUT] = None,
@@ -142,13 +154,11 @@ def _named(**options: str | None) -> dict[str, str]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-@app.command(epilog="Example: netboot-appliance allow remove 52:54:00:aa:bb:cc")
-def remove(context: typer.Context, range: Annotated[str, _RANGE]) -> None:
-    """Remove an entry. Any notation of the same range will do."""
-    with _registry(context) as registry:
-        done = allowed_edits.remove(registry, range)
-    rest = f" (still allowed by {done.rest.range}{_label(done.rest)})" if done.rest else ""
-    say(f"removed {done.range}{rest}")
+app.command(
+    "remove",
+    epilog="Examples: netboot-appliance allow remove 52:54:00:aa:bb:cc; netboot-appliance allow remove 52:54:00:* "
+    "--when-idle",
+)(allow_remove.remove)
 
 
 @app.command("list", epilog="Example: netboot-appliance allow list --json")

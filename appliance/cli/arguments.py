@@ -16,6 +16,12 @@ from services.ethernet import MacAddress
 
 JSON = typer.Option("--json", help="Print JSON, for scripts.")
 MAC = typer.Argument(help="A MAC address.", show_default=False)
+RANGE = typer.Argument(
+    metavar="MAC|RANGE",
+    help="A MAC address (52:54:00:aa:bb:cc, 52-54-00-aa-bb-cc, 5254.00aa.bbcc or 525400aabbcc) or a range "
+    "(FIRST-LAST, 52:54:00:* or 52:54:00:00:00:00/24).",
+    show_default=False,
+)
 
 
 def mac_address(text: str, hint: str = "") -> MacAddress:

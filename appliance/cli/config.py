@@ -4,6 +4,7 @@ import contextlib
 import os
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ import typer
 from appliance.cli import config_dhcp
 from appliance.cli.output import say, show_json
 from appliance.config import file as config
-from appliance.config import images
+from appliance.config import images, sections
 from appliance.config.template import TEMPLATE
 from appliance.doctor.configuration import for_nobody, lost_schedules, service_group, warnings
 from appliance.errors import UserError
@@ -151,6 +152,7 @@ def _notes(found: config.Config) -> Iterator[str]:
     yield from _outdated_image(found)
     if not found.registry.exists():
         return
+    yield from _waiting(found)
     from appliance.registry.database import Registry
     from appliance.view.image_states import gather_image_states
 
@@ -166,6 +168,27 @@ def _notes(found: config.Config) -> Iterator[str]:
                 yield f"the image {image.words}; do: {image.do}"
     except UserError as unreadable:
         yield f"the allowlist was not looked at: {unreadable.message}"
+
+
+def _waiting(found: config.Config) -> Iterator[str]:
+    """What a running server takes over only when it is restarted."""
+    from appliance.registry.database import Registry
+
+    with contextlib.suppress(UserError):
+        if holder(found.registry) is None:
+            return
+        with Registry(found.registry) as registry:
+            started = registry.server().get("started_with")
+        if not isinstance(started, dict):
+            return
+        if not found.server.interfaces:
+            named = tuple(started.get("server", {}).get("interfaces", ()))
+            found = replace(found, server=replace(found.server, interfaces=named))
+        if names := sections.changed(started, found):
+            yield (
+                f"{sections.in_words(names)} changed since the server was started, and only a restart puts that in"
+                " force: systemctl restart netboot-appliance"
+            )
 
 
 def _misspelt_addresses(found: config.Config) -> Iterator[str]:

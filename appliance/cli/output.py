@@ -5,16 +5,23 @@ the terminal (services/foreign_text.py), and stays on the line that it belongs t
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from services.foreign_text import printable
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _LONGEST_LINE = 1 << 16
 """Characters. Only a value that nobody bounded is longer."""
+_MOST_FITTED = 1000
+"""Rows of a table that is fitted to the terminal, which takes 0.2 ms a row."""
+_ADDRESS = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}(/\d+|-([0-9a-f]{2}:){5}[0-9a-f]{2})?")
 
 
 def say(*lines: str, err: bool = False) -> None:
@@ -69,20 +76,41 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
-    """Print rows under headings, or the sentence `empty`. Unless it goes to a terminal, no value is wrapped or cut."""
+    """Print rows under headings, or the sentence `empty`. Unless it goes to a terminal, no value is wrapped or cut; and
+    on a terminal no MAC address is, nor a range of them."""
     if not rows:
         say(empty)
         return
     from rich.console import Console
+
+    cells = [[printable(cell) for cell in row] for row in rows]
+    console = Console()
+    if console.is_terminal and len(rows) <= _MOST_FITTED:
+        typer.echo(_fitted(console, headings, cells))
+    else:
+        typer.echo(_in_columns([list(headings), *cells]))
+
+
+def _in_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Each column as wide as its widest cell: ten thousand rows take a tenth of a second."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell + " " * (w - cell_len(cell)) for cell, w in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _fitted(console: "Console", headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """In the width of the terminal."""
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=10_000)
-    table = Table(*headings, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading, column in zip(headings, zip(*rows, strict=True), strict=True):
+        whole = [cell for cell in column if _ADDRESS.fullmatch(cell)]
+        table.add_column(heading, no_wrap=bool(whole), overflow="fold", min_width=max(map(len, whole), default=None))
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*map(Text, row))
     with console.capture() as captured:
         console.print(table)
-    typer.echo("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
+    return "\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n"))

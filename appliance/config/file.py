@@ -7,6 +7,7 @@ UserError that names the file and the line, and suggests what would be right (ap
 import contextlib
 import dataclasses
 import errno
+import hashlib
 import os
 import re
 import tomllib
@@ -153,10 +154,11 @@ class ImageSettings(ImageRecipe):
 @dataclass(frozen=True)
 class Config:
     """The whole configuration. `path` is the file it came from; `written` is False if there is no file, or none
-    that can be read."""
+    that can be read. `digest` is the SHA-256 of its text in hex, or empty."""
 
     path: Path
     written: bool = True
+    digest: str = field(default="", compare=False)
     server: ServerSettings = field(default_factory=ServerSettings)
     dhcp: DhcpSettings = field(default_factory=DhcpSettings)
     tftp: TftpSettings = field(default_factory=TftpSettings)
@@ -308,8 +310,11 @@ def _data(path: Path) -> Path:
 
 def parse(text: str, path: Path) -> Config:
     """The Config that `text` describes; raises UserError that names the line."""
-    sections = {name: kind for name, kind in get_type_hints(Config).items() if name not in ("path", "written")}
-    config = Config(path, **toml.read(text, path, sections))
+    sections = {
+        name: kind for name, kind in get_type_hints(Config).items() if name not in ("path", "written", "digest")
+    }
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    config = Config(path, digest=digest, **toml.read(text, path, sections))
     wrong, hint = projects.check(config.project, config.projects, config.account_manager)
     if wrong:
         raise UserError(f"{path}: {wrong}", hint)
@@ -321,34 +326,36 @@ def parse(text: str, path: Path) -> Config:
 
 def redacted(config: Config) -> dict[str, Any]:
     """The effective configuration as plain values, without keys, passwords and their hashes."""
-    plain = _plain(config)
-    plain["path"] = str(config.path) if plain.pop("written") else None
-    plain["notify"]["addresses"] = [address.shown for address in config.notify.targets]
-    plain["boinc"]["preferences"] = _plain(config.boinc.preferences.over(STANDARD))
-    for exception in (*plain["boinc"]["exceptions"], plain["live"], *plain["live"]["exceptions"]):
+    shown = plain(config)
+    del shown["digest"]
+    shown["path"] = str(config.path) if shown.pop("written") else None
+    shown["notify"]["addresses"] = [address.shown for address in config.notify.targets]
+    shown["boinc"]["preferences"] = plain(config.boinc.preferences.over(STANDARD))
+    for exception in (*shown["boinc"]["exceptions"], shown["live"], *shown["live"]["exceptions"]):
         for name in [name for name, value in exception.items() if value is None]:
             del exception[name]
     for section, keys in (
-        (plain["project"], ("account_key",)),
-        *((each, ("account_key",)) for each in plain["projects"]),
-        (plain["account_manager"], ("password", "login_hash")),
-        (plain["menu"], ("password", "grub_password")),
-        (plain["boinc"], ("proxy",) if "@" in config.boinc.proxy else ()),
-        *((each, ("proxy",)) for each in (plain["live"], *plain["live"]["exceptions"]) if "@" in each.get("proxy", "")),
-        *((each, ("password",)) for each in plain["wake"]["passwords"]),
-        (plain["notify"]["mail"], ("password",)),
+        (shown["project"], ("account_key",)),
+        *((each, ("account_key",)) for each in shown["projects"]),
+        (shown["account_manager"], ("password", "login_hash")),
+        (shown["menu"], ("password", "grub_password")),
+        (shown["boinc"], ("proxy",) if "@" in config.boinc.proxy else ()),
+        *((each, ("proxy",)) for each in (shown["live"], *shown["live"]["exceptions"]) if "@" in each.get("proxy", "")),
+        *((each, ("password",)) for each in shown["wake"]["passwords"]),
+        (shown["notify"]["mail"], ("password",)),
     ):
         for key in keys:
             if section[key]:
                 section[key] = "(set, not shown)"
-    return dict(plain)
+    return dict(shown)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of the configuration as JSON has it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name.rstrip("_"): _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name.rstrip("_"): plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: plain(each) for key, each in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(element) for element in value]
+        return [plain(element) for element in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)

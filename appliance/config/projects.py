@@ -1,5 +1,6 @@
 """[project], [[projects]] and [account_manager]: whom the PCs compute for. PURE."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,20 @@ from services.boinc.accounts import Account, AccountManager, login_hash
 
 MOST_PROJECTS = 8
 """Each may add an address to the kernel's command line."""
+
+
+_KEY = re.compile(r"[0-9A-Za-z_]+")
+"""Projects make keys of 32 hexadecimal digits; a weak one has the account's number and _ before them."""
+
+
+def _check_key(url: str, key: str) -> None:
+    """Refuse what can only be a password. The message does not repeat it."""
+    if not _KEY.fullmatch(key):
+        page = f"{url.rstrip('/')}/weak_auth.php" if url.startswith("http") else "weak_auth.php"
+        raise ValueError(
+            "account_key: a key has digits and letters only, so this looks like a password; log in at the project's "
+            f"website and copy the weak account key from {page}"
+        )
 
 
 @dataclass(frozen=True)
@@ -21,6 +36,7 @@ class ProjectSettings:
         if bool(self.url) != bool(self.account_key):
             raise ValueError("url and account_key belong together: set both or neither")
         if self.url:
+            _check_key(self.url, self.account_key)
             Account(self.url, self.account_key)
 
     @property
@@ -49,6 +65,7 @@ class ProjectEntry:
         if self.backup and self.resource_share:
             raise ValueError("resource_share: a backup project has none: remove one of the two")
         selection.check(self.for_)
+        _check_key(self.url, self.account_key)
         Account(self.url, self.account_key, self.resource_share)
 
     @property

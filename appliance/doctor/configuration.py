@@ -26,6 +26,12 @@ def warnings(found: Config) -> Iterator[str]:
     group = service_group()
     if group is not None and not (state.st_mode & 0o004 or (state.st_mode & 0o040 and state.st_gid == group)):
         yield f"the service cannot read it: chgrp {SERVICE_GROUP} {found.path}; chmod 640 {found.path}"
+    for account in (entry.account for entry in found.all_projects):
+        if not account.usual:
+            yield (
+                f"the account key for {account.url} is not of the usual form, 32 hexadecimal digits, perhaps with a"
+                " number and _ before them: netboot-appliance config check --online asks the project"
+            )
     for name in boot_files(found):
         try:
             original(name, found.boot.names, found.boot.directory, {})

@@ -7,6 +7,7 @@ The request comes from a process that root does not trust: `decode` accepts exac
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address
@@ -24,7 +25,7 @@ HEARD_SECONDS = 300.0
 MOST_CLAIMS = 100
 """Claims in an answer."""
 
-_VERSION = 3
+_VERSION = 4
 _MOST_ADDRESSES = 4 * MOST_GRANTS
 
 
@@ -55,7 +56,15 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def encode(grants: Sequence[ExportGrant], once: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """Who is to have exports. `configuration` is the digest of the one that the server has accepted; "" is any."""
+
+    grants: tuple[ExportGrant, ...]
+    configuration: str = ""
+
+
+def encode(grants: Sequence[ExportGrant], once: str, configuration: str = "") -> bytes:
     """A request; `once` makes it differ from earlier ones for the same grants. Raises ValueError if it is too large."""
     clients = [
         {
@@ -67,29 +76,35 @@ def encode(grants: Sequence[ExportGrant], once: str) -> bytes:
         }
         for grant in grants
     ]
-    content = json.dumps({"version": _VERSION, "once": once, "clients": clients}).encode()
+    content = json.dumps(
+        {"version": _VERSION, "once": once, "configuration": configuration, "clients": clients}
+    ).encode()
     if len(content) > LARGEST or sum(len(grant.addresses) for grant in grants) > _MOST_ADDRESSES:
         raise ValueError(f"the exports of {len(grants)} clients are too much for one request")
     return content
 
 
-def decode(content: bytes) -> tuple[ExportGrant, ...]:
-    """The grants in a request; raises ValueError, which says where, for anything that `encode` does not write."""
+def decode(content: bytes) -> ExportRequest:
+    """Read a request; raises ValueError, which says where, for anything that `encode` does not write."""
     if len(content) > LARGEST:
         raise ValueError(f"it is longer than {LARGEST} bytes")
     try:
         request = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"it is not JSON: {error}") from None
-    version, once, clients = _fields("the request", request, version=int, once=str, clients=list)
+    version, once, configuration, clients = _fields(
+        "the request", request, version=int, once=str, configuration=str, clients=list
+    )
     if version != _VERSION:
         raise ValueError(f"it has version {version}, but root's helper reads version {_VERSION}: restart the server")
+    if not re.fullmatch(r"([0-9a-f]{64})?", configuration):
+        raise ValueError("configuration is not a SHA-256 in hex")
     if len(once) > 100 or len(clients) > MOST_GRANTS:
         raise ValueError(f"it is for more than {MOST_GRANTS} clients")
     grants = tuple(_grant(client) for client in clients)
     if sum(len(grant.addresses) for grant in grants) > _MOST_ADDRESSES:
         raise ValueError(f"it has more than {_MOST_ADDRESSES} addresses")
-    return grants
+    return ExportRequest(grants, configuration)
 
 
 def encode_answer(answer: ExportAnswer) -> bytes:

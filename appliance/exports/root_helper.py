@@ -62,11 +62,11 @@ def _run_once() -> int:
 
 def _install(configuration: Path, kept: Path, content: bytes) -> ExportAnswer:
     try:
-        grants = decode(content)
+        wanted = decode(content)
     except ValueError as error:
         raise refused(str(error)) from error
-    config = _load(configuration, kept)
-    done = install.install(config, _networks(config), grants, mount_service.carry_out)
+    config = _load(configuration, kept, wanted.configuration)
+    done = install.install(config, _networks(config), wanted.grants, mount_service.carry_out)
     return ExportAnswer(
         digest(content),
         done.backend.value,
@@ -79,19 +79,29 @@ def _install(configuration: Path, kept: Path, content: bytes) -> ExportAnswer:
     )
 
 
-def _load(path: Path, kept: Path) -> Config:
-    """The configuration. If it does not load, the last good one stays in force, as in the server itself."""
+def _load(path: Path, kept: Path, accepted: str) -> Config:
+    """The configuration that the server has accepted, by its digest: the file, or the file as it was before somebody
+    edited it. If the file does not load, the last good one stays in force, as in the server itself."""
     try:
         config = load(path)
-        if config.written:
-            atomic_file.write(kept, path.read_bytes(), mode=0o600, durable=False)
     except UserError as error:
-        try:
-            config = parse(kept.read_text(encoding="utf-8"), path)
-        except (OSError, ValueError):
-            raise error from None
+        if (before := _kept(path, kept)) is None:
+            raise
         last_resort.complain(UserError(f"{error.message}; continuing with the previous configuration", error.hint))
+        return before
+    if config.written and accepted not in ("", config.digest) and (before := _kept(path, kept)):
+        return before
+    if config.written:
+        atomic_file.write(kept, path.read_bytes(), mode=0o600, durable=False)
     return config
+
+
+def _kept(path: Path, kept: Path) -> Config | None:
+    """The last one that the server had accepted, if there is one."""
+    try:
+        return parse(kept.read_text(encoding="utf-8"), path)
+    except (OSError, ValueError, UserError):
+        return None
 
 
 def _networks(config: Config) -> tuple[IPv4Network, ...]:

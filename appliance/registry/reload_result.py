@@ -1,7 +1,7 @@
 """The result of the latest reload of the configuration, by the server and by the page. Other processes read it."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from appliance.registry.database import Registry
 from appliance.registry.rows import moment, text
@@ -12,7 +12,7 @@ SERVER, PAGE = "reload", "page_reload"
 
 @dataclass(frozen=True, slots=True)
 class ReloadResult:
-    """One reload, or the start. Without an error the new configuration is in force, except for what `note` says.
+    """One reload, or the start. Without an error the new configuration is in force. `restart`: that is all it needs.
 
     `begun` is the host's time.monotonic(), `at` is time.time().
     """
@@ -21,7 +21,7 @@ class ReloadResult:
     at: float
     error: str = ""
     hint: str = ""
-    note: str = ""
+    restart: bool = False
 
 
 def begin() -> ReloadResult:
@@ -40,8 +40,9 @@ def read(registry: Registry, of: str = SERVER) -> ReloadResult | None:
         found = registry.server().get(of)
         if not found:
             return None
-        result = ReloadResult(**found)
-        for word in (result.error, result.hint, result.note):
+        known = {each.name for each in fields(ReloadResult)}
+        result = ReloadResult(**{name: value for name, value in dict(found).items() if name in known})
+        for word in (result.error, result.hint):
             text(word)
         moment(result.at)
         moment(result.begun)

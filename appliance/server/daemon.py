@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from appliance.config import file as configuration
+from appliance.config import sections
 from appliance.config.file import Config
 from appliance.dhcp.subnets import gives_addresses
 from appliance.journal.recorder import Journal
@@ -178,6 +179,7 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 
 def _say_started(registry: Registry, box: Box, bound: list[tuple[str, str, int]]) -> None:
     registry.set_server("started", time.time())
+    registry.set_server("started_with", sections.fixed(box.config))
     registry.set_server("trouble", [])
     registry.set_server("heartbeats_lost", 0)
     registry.set_server("services", [{"name": n, "address": a, "port": p} for n, a, p in bound])

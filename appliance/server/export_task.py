@@ -124,11 +124,11 @@ class RootHelperInstaller:
         """Nothing: netboot-appliance-pins.service is stopped with the server."""
 
     async def install(
-        self, _config: Config, _networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], stale: asyncio.Event
+        self, config: Config, _networks: Sequence[IPv4Network], grants: Sequence[ExportGrant], stale: asyncio.Event
     ) -> ExportAnswer | None:
         """Ask until there is an answer; raises UserError for one that refuses, or when none comes."""
         try:
-            content = encode(grants, secrets.token_hex(8))
+            content = encode(grants, secrets.token_hex(8), config.digest)
         except ValueError as error:
             raise UserError(str(error), "remove clients: netboot-appliance allow remove", code=1) from error
         wanted, written = digest(content), -math.inf

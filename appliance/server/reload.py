@@ -10,8 +10,10 @@ from dataclasses import replace
 import structlog
 
 from appliance.config import file as configuration
+from appliance.config import sections
 from appliance.config.file import Config
-from appliance.errors import UserError
+from appliance.errors import RestartNeededError, UserError
+from appliance.network.interfaces import interfaces
 from appliance.process import systemd
 from appliance.registry import reload_result
 from appliance.registry.database import Registry
@@ -43,13 +45,12 @@ class ConfigReload:
         result = reload_result.begin()
         self.rejected = ""
         try:
-            note = self._apply(self._load())
-            result = replace(result, note=note)
+            self._apply(self._load())
             log.info("configuration reloaded", file=str(self._box.config.path))
-            if note:
-                log.warning(note, do="systemctl restart netboot-appliance")
         except UserError as error:
-            result = replace(result, error=error.message, hint=error.hint)
+            result = replace(
+                result, error=error.message, hint=error.hint, restart=isinstance(error, RestartNeededError)
+            )
             log.error("the configuration was not reloaded; the old one stays", error=error.message, hint=error.hint)
             self.rejected = f"reload REJECTED, the old configuration stays: {error.message}"
             # Before the reload ends, because those who wait for its end read this line next.
@@ -69,23 +70,17 @@ class ConfigReload:
             )
         return fresh
 
-    def _apply(self, fresh: Config) -> str:
-        """Put it in force; returns a note about what has to wait for the next start, or an empty one."""
+    def _apply(self, fresh: Config) -> None:
+        """Put it in force; raises UserError if it cannot be, or not as a whole."""
         running = self._box.config
-        # If the file names no interfaces, the one that was found at the start stays.
-        server = replace(fresh.server, interfaces=fresh.server.interfaces or running.server.interfaces)
-        waiting = [
-            name
-            for name, new, old in (
-                ("[server]", server, running.server),
-                ("[dhcp]", fresh.dhcp, running.dhcp),
-                ("[tftp]", fresh.tftp, running.tftp),
-                ("[boot]", fresh.boot, running.boot),
+        if fresh.server.interfaces:
+            interfaces(fresh)
+        else:  # the one that was found at the start stays
+            fresh = replace(fresh, server=replace(fresh.server, interfaces=running.server.interfaces))
+        if waiting := sections.changed(sections.fixed(running), fresh):
+            raise RestartNeededError(
+                f"{sections.in_words(waiting)} changed, which only a restart puts in force",
+                "systemctl restart netboot-appliance (or: netboot-appliance reload --or-restart)",
             )
-            if new != old
-        ]
-        self._box.configure(
-            replace(fresh, server=running.server, dhcp=running.dhcp, tftp=running.tftp, boot=running.boot)
-        )
+        self._box.configure(fresh)
         self._exports_changed()
-        return f"{' and '.join(waiting)} changed: takes effect after a restart" if waiting else ""

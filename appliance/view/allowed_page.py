@@ -66,11 +66,11 @@ def allowed_page(allowlist: Allowlist, words: str, begin: int) -> AllowedPage:
     return AllowedPage(shown, begin, len(entries), len(allowlist), allowlist.addresses)
 
 
-def covered(span: MacRange, allowlist: Allowlist, known: Iterable[int]) -> int:
-    """How many of the PCs that have booted would no longer be allowed without the entry of this range."""
-    inside = [value for value in known if span.first.value <= value <= span.last.value]
+def covered(span: MacRange, allowlist: Allowlist, known: Iterable[int]) -> list[MacAddress]:
+    """Those of the PCs that have booted which would no longer be allowed without the entry of this range."""
+    inside = [value for value in sorted(known) if span.first.value <= value <= span.last.value]
     rest = Allowlist.of(each for each in allowlist.entries if each.range != span)
-    return sum(not rest.allows_number(value) for value in inside)
+    return [MacAddress(value) for value in inside if not rest.allows_number(value)]
 
 
 def preview(before: Allowlist, entries: Sequence[Entry], changes: ListChanges, unread: Sequence[str]) -> ListPreview:

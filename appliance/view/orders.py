@@ -1,5 +1,6 @@
 """Whom an order reaches, and the order that was given, as verbs, page and API show them. Reads only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appliance.config.file import Config
@@ -10,6 +11,7 @@ from appliance.heartbeats.states import ON, Kind
 from appliance.registry.database import Registry
 from appliance.view.clients import ClientView, client_views
 from appliance.view.facts import gather_some_clients
+from services.ethernet import MacAddress
 from services.http.heartbeats import OrderVerb
 
 
@@ -39,6 +41,12 @@ def gather_targets(config: Config, registry: Registry, text: str, verb: OrderVer
     if not left:
         raise OvertakenError(f"{'it is' if len(found) == 1 else 'they are all'} off already; nothing was changed")
     return left
+
+
+def gather_on(config: Config, registry: Registry, macs: Sequence[MacAddress], now: float) -> list[ClientView]:
+    """Those of these PCs that are on; `now` is in seconds since the epoch."""
+    found = (pc for page in gather_some_clients(config, registry, macs, now) for pc in client_views(page, now))
+    return [pc for pc in found if pc.now is not None and pc.now.kind in ON]
 
 
 def given_order(order: Order, pc: ClientView) -> GivenOrder:

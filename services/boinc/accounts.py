@@ -59,6 +59,11 @@ class Account:
         return bool(_WEAK.fullmatch(self.key))
 
     @property
+    def usual(self) -> bool:
+        """Whether the key has the form that BOINC's server gives keys."""
+        return bool(_WEAK.fullmatch(self.key) or HASH.fullmatch(self.key))
+
+    @property
     def address(self) -> IPv4Address | None:
         """The address in the URL, or None if it has a name there."""
         return address_in(self.url)

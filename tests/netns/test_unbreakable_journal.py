@@ -36,7 +36,7 @@ def size(box: AttackedBox) -> int:
 
 def test_made_up_macs_push_out_no_pc(attacked: AttackedBox, record_property: Callable[[str, object], None]) -> None:
     """An honest PC boots for the first time, and one that hangs after its offer is to be seen until the end."""
-    attacked.verb("allow", "add", "02:*")
+    attacked.verb("allow", "add", "02:*", "--yes")
     hanging, booting = attacked.pc(101), attacked.pc(102)
     log, registry = attacked.mark(), size(attacked)
     with attacked.unharmed(MEMORY), flood(attacked, "macs", RATE) as sent:

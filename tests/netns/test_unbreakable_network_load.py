@@ -117,7 +117,7 @@ def test_pcs_boot_for_the_first_time_beside_made_up_ones(
 ) -> None:
     """A PC that has booted before gets its offer at once; one that never has, at its second request in nearly all
     cases: whoever asks again comes before those who ask once. The kernel drops hardly anything."""
-    attacked.verb("allow", "add", "02:*")
+    attacked.verb("allow", "add", "02:*", "--yes")
     known = attacked.pc(200)
     known.boot(attacked.release)
 

@@ -145,7 +145,7 @@ def _entry(registry: Registry, text: str) -> tuple[Entry, int]:
     found = known.find(span)
     if found is None:
         raise NotFoundError(f"there is no entry {span}", "it may have been removed; see the allowlist")
-    return found, covered(span, known, registry.known())
+    return found, len(covered(span, known, registry.known()))
 
 
 def _read(box: Context, content: bytes, source: str) -> BroughtList:

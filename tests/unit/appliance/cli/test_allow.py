@@ -1,20 +1,25 @@
 """`allow` as its user types it: words, exit codes, and that bad input changes nothing."""
 
+import contextlib
 import json
+import os
+import pty
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import UserError
 from tests.unit.appliance.cli.box_with_releases import PC, BoxWithReleases
-from tests.unit.appliance.cli.program import Run, assert_refused
+from tests.unit.appliance.cli.program import ENVIRONMENT, PROGRAM, Run, assert_refused
 
 
 def test_allow_add_list_check_remove(run: Run) -> None:
     assert run("allow", "list").stdout == "Nobody may boot: the allowlist is empty.\n"
     added = run("allow", "add", "52-54-00-AA-BB-CC", "--label", "room 12")
     assert (added.returncode, added.stdout) == (0, "allowed 52:54:00:aa:bb:cc (room 12)\n")
-    assert run("allow", "add", "52:55:*").stdout == "allowed 52:55:00:00:00:00/16: 4,294,967,296 addresses\n"
+    assert run("allow", "add", "52:55:*", "--yes").stdout == "allowed 52:55:00:00:00:00/16: 4,294,967,296 addresses\n"
     assert json.loads(run("allow", "list", "--json").stdout)[0] == {
         "range": "52:54:00:aa:bb:cc",
         "first": "52:54:00:aa:bb:cc",
@@ -54,12 +59,57 @@ def test_removing_what_a_range_allows_names_the_range(run: Run) -> None:
         (("allow", "remove", "52:54:00:00:00:09"), "there is no entry"),
         (("allow", "set", "52:54:00:00:00:09", "--label", "x"), "there is no entry"),
         (("allow", "set", "52:54:00:00:00:09"), "name what is to change"),
+        (("allow", "add", "ff:ff:ff:ff:ff:ff"), "ff:ff:ff:ff:ff:ff is the address of all machines"),
+        (("allow", "add", "00:00:00:00:00:00"), "00:00:00:00:00:00 is the address of no machine"),
+        (("allow", "add", "01:00:5e:00:00:01"), "01:00:5e:00:00:01 is multicast"),
+        (("allow", "add", "33:33:*", "--yes"), "33:33:00:00:00:00/16 is multicast"),
+        (("allow", "add", "52:*"), "52:00:00:00:00:00/8 has 1,099,511,627,776 addresses"),
+        (("allow", "add", "52:54:00:00:00:01", "ff:ff:ff:ff:ff:ff"), "is the address of all machines"),
         (("allow", "check", "52:54:00"), "is not a MAC address"),
         (("allow", "import", "/nonexistent/macs"), "cannot read /nonexistent/macs: No such file"),
     ],
 )
 def test_bad_input_is_one_message_with_a_hint_and_exit_code_2(run: Run, arguments: tuple[str, ...], words: str) -> None:
     assert_refused(run, arguments, words)
+
+
+def test_several_at_once(run: Run) -> None:
+    run("allow", "add", "52:54:00:00:00:02", "--label", "door")
+    done = run("allow", "add", "52:54:00:00:00:01", "52:54:00:00:00:02", "--label", "room 12")
+    assert done.stdout == (
+        "allowed 52:54:00:00:00:01 (room 12)\n52:54:00:00:00:02 was already allowed; its label is now 'room 12'\n"
+    )
+
+
+def test_what_no_pc_can_have_is_not_imported(run: Run) -> None:
+    done = run("allow", "import", "-", stdin="52:54:00:00:00:01\n01:00:5e:00:00:01\n02:*\n")
+    assert done.returncode == 2
+    assert "standard input:2: 01:00:5e:00:00:01 is multicast" in done.stderr
+    assert "standard input:3: 02:00:00:00:00:00/8 has 1,099,511,627,776 addresses" in done.stderr
+    assert run("allow", "export").stdout == ""
+
+
+def test_no_mac_address_is_cut_on_a_narrow_terminal(run: Run, tmp_path: Path) -> None:
+    spans = [f"52:54:00:00:0{n}:00-52:54:00:00:0{n}:99" for n in range(3)]
+    run("allow", "add", *spans, "--label", "a label of several words", "--default", "local", "--root", "http")
+    shown = on_a_terminal(tmp_path / "c.toml", 60)
+    assert [span for span in spans if span not in shown] == []
+    assert max(map(len, shown.splitlines())) <= 60
+
+
+def on_a_terminal(config: Path, columns: int) -> str:
+    """What `allow list` prints on a terminal of this width, without its colours."""
+    ours, theirs = pty.openpty()
+    command: list[str | Path] = [PROGRAM, "--config", config, "allow", "list"]
+    environment = ENVIRONMENT | {"COLUMNS": str(columns), "TERM": "xterm"}
+    subprocess.run(command, stdin=theirs, stdout=theirs, env=environment, check=True)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r", "")
 
 
 def test_import_takes_all_or_nothing(run: Run, tmp_path: Path) -> None:

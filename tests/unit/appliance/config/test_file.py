@@ -142,6 +142,12 @@ def test_the_pcs_have_the_time_zone_of_the_server(monkeypatch: pytest.MonkeyPatc
         (SMALLEST + "http_port = true", "/etc/c.toml:3: [server] http_port", "whole number"),
         (SMALLEST + 'data = "var lib"', "/etc/c.toml:3: [server] data", "absolute path"),
         (SMALLEST + '[project]\nurl = "https://a.example.org/"', "[project] url and account_key belong together", ""),
+        (
+            SMALLEST + '[project]\nurl = "https://a.example.org/p/"\naccount_key = "my-password!"',
+            "[project] account_key: a key has digits and letters only, so this looks like a password; log in at the"
+            " project's website and copy the weak account key from https://a.example.org/p/weak_auth.php",
+            "",
+        ),
         (SMALLEST + "project = 1", "/etc/c.toml:3: unknown key 'project' in [server]", ""),
         ("project = 1\n" + SMALLEST, "project is a section", ""),
         (SMALLEST + "[boinc.preferences]\nmax_ncpus_pct = 500", "/etc/c.toml:4: [boinc.preferences] max_ncpus_pct", ""),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.exports import request
 from appliance.exports.grants import MOST_GRANTS, ExportGrant
-from appliance.exports.request import ExportAnswer, decode, decode_answer, digest, encode, encode_answer
+from appliance.exports.request import ExportAnswer, ExportRequest, decode, decode_answer, digest, encode, encode_answer
 from services.ethernet import HIGHEST, MacAddress
 
 GRANT = ExportGrant(MacAddress.parse("52:54:00:aa:bb:cc"), 7, (IPv4Address("10.77.0.9"), IPv4Address("10.77.0.8")))
@@ -22,7 +22,7 @@ CLIENT: dict[str, Any] = {
     "live": True,
     "pinned": False,
 }
-REQUEST: dict[str, Any] = {"version": 3, "once": "x", "clients": [CLIENT]}
+REQUEST: dict[str, Any] = {"version": 4, "once": "x", "configuration": "", "clients": [CLIENT]}
 
 
 @given(
@@ -38,7 +38,7 @@ REQUEST: dict[str, Any] = {"version": 3, "once": "x", "clients": [CLIENT]}
     )
 )
 def test_a_request_is_read_as_it_was_written(grants: list[ExportGrant]) -> None:
-    assert decode(encode(grants, "once")) == tuple(grants)
+    assert decode(encode(grants, "once", "a" * 64)) == ExportRequest(tuple(grants), "a" * 64)
 
 
 def test_the_same_request_made_again_has_another_digest() -> None:
@@ -61,11 +61,17 @@ def client(**values: Any) -> dict[str, Any]:
         "x",
         7,
         {},
-        {"version": 3, "clients": []},
+        {"version": 4, "configuration": "", "clients": []},
+        {"version": 4, "once": "x", "clients": []},
         changed(version=1),
         changed(version=True),
         changed(version=2),
-        changed(version="3"),
+        changed(version=3),
+        changed(version="4"),
+        changed(configuration="A" * 64),
+        changed(configuration="a" * 63),
+        changed(configuration=None),
+        changed(configuration="../config.toml"),
         changed(once=1),
         changed(once="x" * 101),
         changed(clients={}),
@@ -150,7 +156,7 @@ def test_the_largest_number_of_clients_fits() -> None:
         ExportGrant(MacAddress(number), number, tuple(IPv4Address(number * 4 + i) for i in range(4)))
         for number in range(1, MOST_GRANTS + 1)
     ]
-    assert decode(encode(grants, "x")) == tuple(grants)
+    assert decode(encode(grants, "x")) == ExportRequest(tuple(grants))
 
 
 HEARD = {"10.77.0.9": 0.0, "10.77.0.8": 299.5}

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config.file import Config
+from appliance.config.file import Config, load
 from appliance.errors import UserError
 from appliance.exports import mailbox
 from appliance.exports.grants import ExportGrant
 from appliance.exports.install import Installed
 from appliance.exports.mailbox import answer_file, read_answer, request_file
-from appliance.exports.request import ExportAnswer, decode, digest, encode
+from appliance.exports.request import ExportAnswer, ExportRequest, decode, digest, encode
 from appliance.exports.root_helper import serve_requests
 from services.ethernet import MacAddress
 from services.linux import atomic_file
@@ -106,7 +106,9 @@ def test_a_request_written_meanwhile_is_answered_too(place: Place) -> None:
 
 
 def test_a_malicious_request_is_answered_with_an_error_and_changes_nothing(place: Place) -> None:
-    content = json.dumps({"version": 3, "once": "x", "clients": [{"path": "/etc", "options": "*(rw)"}]}).encode()
+    content = json.dumps(
+        {"version": 4, "once": "x", "configuration": "", "clients": [{"path": "/etc", "options": "*(rw)"}]}
+    ).encode()
     name = place.ask(content)
     with pytest.raises(UserError, match="request is refused: a client is not an object of mac, number, addresses"):
         place.serve()
@@ -120,7 +122,7 @@ def test_a_malicious_request_is_answered_with_an_error_and_changes_nothing(place
 def test_an_earlier_error_is_not_reported_for_the_latest_request(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.ask(b"nonsense")
 
-    def answered_late(content: bytes) -> tuple[ExportGrant, ...]:
+    def answered_late(content: bytes) -> ExportRequest:
         if content == b"nonsense":
             place.ask(encode([GRANT], "x"))
         return decode(content)
@@ -155,6 +157,25 @@ def test_a_broken_configuration_leaves_the_previous_one_in_force(
         place.serve()
     assert place.answer
     assert "config.toml" in place.answer.error
+
+
+def test_an_edit_that_the_server_has_not_accepted_changes_nothing(place: Place) -> None:
+    accepted = load(place.config).digest
+    place.ask(encode([GRANT], "1", accepted))
+    place.serve()
+    edited = place.config.read_text().replace("10.77.0.0/24", "10.88.0.0/24")
+    place.config.write_text(edited)
+    place.ask(encode([GRANT], "2", accepted))
+    place.serve()
+    assert [networks for networks, _ in place.installed] == [["10.77.0.0/24"]] * 2
+    place.config.write_text(edited.replace('"lo"', '"nosuch0"'))
+    place.ask(encode([GRANT], "3", accepted))
+    place.serve()
+    assert place.installed[2] == place.installed[0]
+    place.config.write_text(edited)
+    place.ask(encode([GRANT], "4", load(place.config).digest))
+    place.serve()
+    assert place.installed[3][0] == ["10.88.0.0/24"], "after a reload"
 
 
 def test_the_networks_are_those_of_the_interfaces_when_none_are_named(place: Place) -> None:

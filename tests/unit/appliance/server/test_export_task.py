@@ -16,7 +16,7 @@ from appliance.errors import UserError
 from appliance.exports import mailbox
 from appliance.exports.grants import ExportGrant
 from appliance.exports.ownership import ForeignClaim
-from appliance.exports.request import ExportAnswer, decode, digest, encode_answer
+from appliance.exports.request import ExportAnswer, ExportRequest, decode, digest, encode_answer
 from appliance.journal.timeline import Boot
 from appliance.server import export_task
 from appliance.server.export_task import RootHelperInstaller, choose_installer, keep_exports
@@ -86,7 +86,7 @@ async def test_an_answer_to_another_request_is_not_taken(root: RootHelper) -> No
     done = await root.ask(7, good)
     assert done
     assert (done.backend, done.error, done.directories) == ("kernel", "", 2)
-    assert [decode(content) for content in root.written] == [(grant(7),)]
+    assert [decode(content) for content in root.written] == [ExportRequest((grant(7),))]
 
 
 async def test_asking_the_same_again_needs_a_new_answer(root: RootHelper) -> None:
@@ -122,7 +122,7 @@ async def test_newer_exports_are_asked_for_at_once(root: RootHelper) -> None:
     assert await root.ask(2, nothing, stale) is None
     done = await root.ask(3, good)
     assert done
-    assert decode(root.written[-1]) == (grant(3),)
+    assert decode(root.written[-1]) == ExportRequest((grant(3),))
 
 
 async def test_a_dead_helper_is_reported_however_often_exports_change(root: RootHelper) -> None:
