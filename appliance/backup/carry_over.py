@@ -63,8 +63,8 @@ def forget_sessions(registry: Registry) -> None:
 
 
 def adopt_boots(registry: Registry, other: Path) -> bool:
-    """Copy the boots, leases, heartbeats, orders, respites and notices, the daily figures, the clients that are missing here, and
-    who may use the page, from another registry of this schema.
+    """Copy the boots, leases, heartbeats, orders, respites and notices, the daily figures, the clients that are missing
+    here, and who may use the page, from another registry of this schema.
 
     A client keeps its number unless another client has it here; the server then gives it another one. If `other` has no
     boots, returns False and leaves all but the clients unchanged.
