@@ -5,6 +5,17 @@ from pathlib import Path
 OTHER_CARD = ("-netdev", "hubport,id=n1,hubid=1", "-device", "virtio-net-pci,netdev=n1,mac=52:54:00:fe:fe:fe,romfile=")
 """A card with a link, on a network where nobody answers; its slot comes before that of the card the PC boots from."""
 
+_BOOT_CODE = bytes.fromhex("fa31c08ed8be227cac84c0741288c4bafd03eca82074f8baf80388e0eeebe9f4ebfd")
+"""For 16 bits, at 0x7c00: sends what follows to the serial port, byte by byte, until one is 0; then it halts."""
+
+
+def boot_code(words: str) -> bytes:
+    """What a BIOS runs of a disk that begins with it, which says `words` on the serial line. It leaves room for a
+    partition table; the disk's first sector has to end in 55 AA."""
+    code = _BOOT_CODE + words.encode("ascii") + b"\0"
+    assert len(code) <= 440
+    return code
+
 
 def ahci_disk(file: Path) -> tuple[str, ...]:
     """A disk on the chipset's SATA controller, with the content of `file`."""

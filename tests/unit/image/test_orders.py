@@ -163,7 +163,10 @@ def test_before_the_pc_goes_finished_tasks_are_reported(pc: Pc) -> None:
     assert pc.uptime < 40
     pc.condition.changes.clear()
     pc.condition.tasks = [Task("c")]
-    assert pc.run("farewell").stdout == "shutting down; what is finished is reported first\n"
+    assert pc.run("farewell").stdout == (
+        "shutting down; tasks save their work, and what is finished is reported first\n"
+        "1 tasks ran; 0 of them have saved nothing since\n"
+    )
     assert pc.condition.changes == []
 
 
