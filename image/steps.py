@@ -48,7 +48,11 @@ _LIMITS = "chroot/etc/apt/apt.conf.d/99netboot-build"
 
 # What debootstrap's wget says is in a file only. What matters of it to whoever follows the build:
 _WGET = "saved \\[|error|failed|unable to|giving up|no data received"
+# To keep its packages, live-build would run debootstrap twice, and this step keeps more than that. The later ones keep
+# theirs.
 _BOOTSTRAP = f"""\
+rm -rf cache/packages.bootstrap
+sed --in-place=.kept 's/^LB_CACHE_PACKAGES=.*/LB_CACHE_PACKAGES="false"/' config/common
 log=chroot/debootstrap/debootstrap.log
 tail --pid=$$ --lines=+1 --follow=name --retry --sleep-interval=0.2 $log 2> /dev/null |
 	grep --line-buffered --extended-regexp --ignore-case '{_WGET}' &
@@ -56,7 +60,8 @@ lb bootstrap_debootstrap --verbose || {{
 	status=$?
 	tail --lines=9 $log || :
 	exit $status
-}}"""
+}}
+mv config/common.kept config/common"""
 
 _PACKAGES = f"""\
 cp config/{APT_LIMITS} {_LIMITS}

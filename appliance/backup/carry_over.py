@@ -27,17 +27,24 @@ def forget_states(registry: Registry) -> None:
 
 
 def forget_heartbeats(registry: Registry) -> None:
-    """Delete what PCs and their owners said, and the orders that are still open: all are about another time.
+    """Delete what PCs and their owners said, which rooms are held, and the orders that are still open: all are about
+    another time.
 
     The numbers of the orders that were given since then are not known, and a running PC carries out no number twice:
     those that follow are far above them."""
     registry.sql.execute("DELETE FROM heartbeats")
     registry.sql.execute("DELETE FROM credits")
     registry.sql.execute("DELETE FROM respites")
+    registry.sql.execute("DELETE FROM holds")
     registry.sql.execute("DELETE FROM orders WHERE ended IS NULL")
     (last,) = registry.sql.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'orders'").fetchone()
     registry.sql.execute("DELETE FROM sqlite_sequence WHERE name = 'orders'")
     registry.sql.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('orders', ?)", (last + _NUMBERS_SKIPPED,))
+
+
+def forget_wakes(registry: Registry) -> None:
+    """Delete the requests to wake PCs that are still open: they are about another night."""
+    registry.sql.execute("DELETE FROM wakes WHERE ended IS NULL")
 
 
 def forget_notices(registry: Registry) -> None:
@@ -63,8 +70,8 @@ def forget_sessions(registry: Registry) -> None:
 
 
 def adopt_boots(registry: Registry, other: Path) -> bool:
-    """Copy the boots, leases, heartbeats, orders, respites and notices, the daily figures, the clients that are missing
-    here, and who may use the page, from another registry of this schema.
+    """Copy the boots, leases, heartbeats, orders, wakes, holds, respites and notices, the daily figures, the clients
+    that are missing here, and who may use the page, from another registry of this schema.
 
     A client keeps its number unless another client has it here; the server then gives it another one. If `other` has no
     boots, returns False and leaves all but the clients unchanged.
@@ -84,7 +91,17 @@ def adopt_boots(registry: Registry, other: Path) -> bool:
             registry.sql.execute("INSERT INTO boots SELECT * FROM other.boots")
             registry.sql.execute("INSERT INTO events SELECT * FROM other.events")
             # Addresses leased since the backup are in use.
-            for table in ("leases", "heartbeats", "orders", "respites", "notices", "deliveries", "notice_rules"):
+            for table in (
+                "leases",
+                "heartbeats",
+                "orders",
+                "wakes",
+                "respites",
+                "holds",
+                "notices",
+                "deliveries",
+                "notice_rules",
+            ):
                 registry.sql.execute(f"DELETE FROM {table}")  # noqa: S608
                 registry.sql.execute(f"INSERT INTO {table} SELECT * FROM other.{table}")  # noqa: S608
             if registry.sql.execute("SELECT 1 FROM other.control LIMIT 1").fetchone():

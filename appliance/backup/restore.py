@@ -26,6 +26,7 @@ from appliance.backup.carry_over import (
     forget_server,
     forget_sessions,
     forget_states,
+    forget_wakes,
     invalidate_token,
 )
 from appliance.config import file as configuration
@@ -41,7 +42,8 @@ from appliance.registry.database import Registry
 from appliance.registry.file_owner import acting_as_owner, copy_in
 from appliance.registry.server_lock import holder, only_server
 from appliance.registry.sql_errors import INVALID_ROWS
-from appliance.schedules import respites
+from appliance.schedules import holds, respites
+from appliance.wake import requests
 from services.ethernet import MacAddress
 from services.linux import atomic_file
 
@@ -156,6 +158,7 @@ def _prepare(file: Path, manifest: Manifest, directory: Path, config: Config, se
             if not boots_kept:
                 forget_heartbeats(registry)
                 forget_notices(registry)
+                forget_wakes(registry)
                 forget_sessions(registry)
                 for boot in backed_up:
                     if not boot.secrets_spent:
@@ -185,6 +188,8 @@ def _read(registry: Registry) -> int:
     store.latest_of_all(registry)
     orders.all_of(registry)
     respites.of(registry)
+    holds.all_of(registry)
+    requests.all_of(registry)
     rollout_table.latest(registry)
     rollout_table.fallbacks(registry)
     days.totals(registry, 0, days.LAST)

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from appliance.allowlist import BootSettings
 from appliance.config.menu import MenuSettings, release_of
+from appliance.journal.timeline import DISK
 from services.menus.menu import Action, LiveBoot, LocalDisk, Menu, MenuEntry, Program, Reboot
 
 TITLE = "netboot-appliance"
@@ -43,11 +44,14 @@ class MenuDecision:
 
 # The PCs of a room get the same menu, one after another.
 @lru_cache(maxsize=64)
-def decide(settings: MenuSettings, range_settings: BootSettings, next_entry: str, bootable: Bootable) -> MenuDecision:
+def decide(
+    settings: MenuSettings, range_settings: BootSettings, next_entry: str, bootable: Bootable, outside: str = ""
+) -> MenuDecision:
     """The menu of a PC, whose range has the settings `range_settings`.
 
     `next_entry` is the entry that `boot next` asks for, or empty. It starts at once and without a password: those who
-    may run that command are also those who locked the entry.
+    may run that command are also those who locked the entry. `outside` says why the PC is not to compute now, or is
+    empty: then its own disk starts at once, whatever keys are pressed.
 
     Entries that are not available are left out and named in `missing`. If the default is one of them, the configured
     default takes its place, and after that boinc.
@@ -65,14 +69,19 @@ def decide(settings: MenuSettings, range_settings: BootSettings, next_entry: str
     if range_default in settings.locked:
         missing.append(f"{range_default}: it is locked, so it cannot be the default of a range")
         range_default = ""
-    choices = ((next_entry, "boot next"), (range_default, "its range"), (settings.default, "[menu]"))
+    choices = (
+        (next_entry, "boot next"),
+        (DISK if outside else "", outside),
+        (range_default, "its range"),
+        (settings.default, "[menu]"),
+    )
     # An entry that [menu] does not list is in this PC's menu if its range or `boot next` names it.
     names = dict.fromkeys((*settings.entries, *(name for name, _ in choices if name)))
     available = {name: found for name in names if (found := action(name)) is not None}
     default, default_from = next(((name, source) for name, source in choices if name in available), ("boinc", "[menu]"))
     if default not in available:
         available[default] = _boinc(bootable)
-    at_once = default_from == "boot next"
+    at_once = default_from in ("boot next", outside)
     entries = tuple(
         MenuEntry(name, title, what, locked=name in settings.locked and not (at_once and name == default))
         for name, (title, what) in available.items()

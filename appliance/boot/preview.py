@@ -19,9 +19,12 @@ from services.menus.menu import CommandLine, Dialect, Menu
 _HIDDEN = "(not-shown)"
 
 
-def preview(config: Config, range_settings: BootSettings, next_entry: str, release: str = "") -> MenuDecision:
+def preview(
+    config: Config, range_settings: BootSettings, next_entry: str, release: str = "", outside: str = ""
+) -> MenuDecision:
     """The menu of a PC. `range_settings` are those of its range; `next_entry` is its entry of `boot next`, or empty;
-    `release` is the one that it boots, if that is not the active one of its range's image.
+    `release` is the one that it boots, if that is not the active one of its range's image; `outside` says why it is not
+    to compute now, or is empty.
 
     Raises UserError when that image has no active release.
     """
@@ -40,7 +43,7 @@ def preview(config: Config, range_settings: BootSettings, next_entry: str, relea
         raise UserError("no image is active, so nobody gets a menu", "build one: netboot-appliance image build", code=1)
     names = (*config.menu.entries, range_settings.entry, next_entry)
     bootable = choices.find_bootable(config, release or active.id, names, active.id, image)
-    return decide(config.menu, range_settings, next_entry, bootable)
+    return decide(config.menu, range_settings, next_entry, bootable, outside)
 
 
 def script(
@@ -51,14 +54,14 @@ def script(
     live: LiveWords,
     dialect: Dialect,
     release: str = "",
+    outside: str = "",
 ) -> str:
     """The same menu as the boot loader of the PC would read it; `live` is what [live] says for it. Raises UserError
     also without an interface."""
     address = interfaces(config)[0].address.ip
     command_line = partial(choices.command_line, config, address, mac, _HIDDEN, range_settings.root, live)
-    return _render(
-        config, preview(config, range_settings, next_entry, release).menu, mac, address, dialect, command_line
-    )
+    menu = preview(config, range_settings, next_entry, release, outside).menu
+    return _render(config, menu, mac, address, dialect, command_line)
 
 
 def _render(

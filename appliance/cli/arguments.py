@@ -1,12 +1,17 @@
 """Arguments and options that several verbs have."""
 
+import shlex
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from appliance.config import images
-from appliance.config.file import load, locate
+from appliance.config.file import load, locate, tolerant
 from appliance.errors import UserError
+from appliance.heartbeats import targets
+from appliance.registry.database import Registry
 from services.ethernet import MacAddress
 
 JSON = typer.Option("--json", help="Print JSON, for scripts.")
@@ -19,6 +24,33 @@ def mac_address(text: str, hint: str = "") -> MacAddress:
         return MacAddress.parse(text)
     except ValueError as error:
         raise UserError(str(error), hint) from None
+
+
+def with_default(verb: str) -> type[TyperGroup]:
+    """A group of verbs in which `verb` may be left out: what is no verb of the group are its arguments."""
+
+    class DefaultVerb(TyperGroup):
+        def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+            return super().resolve_command(ctx, args if args[0] in self.commands else [verb, *args])
+
+        def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+            verbs = super().shell_complete(ctx, incomplete)
+            return verbs + self.commands[verb].params[0].shell_complete(ctx, incomplete)
+
+    return DefaultVerb
+
+
+def label_names(incomplete: str) -> list[str]:
+    """What may follow at a Tab: the labels of the allowlist. Whatever is wrong, the shell gets none."""
+    try:
+        path = tolerant(locate(None)).registry
+        if not path.exists():
+            return []
+        with Registry(path) as registry:
+            known = targets.labels(registry.allowlist())
+    except (UserError, OSError):
+        return []
+    return [quoted for label in known if (quoted := shlex.quote(label)).startswith(incomplete)]
 
 
 def confirmed(question: str) -> None:

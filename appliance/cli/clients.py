@@ -10,7 +10,7 @@ from appliance.cli.arguments import JSON, MAC, mac_address
 from appliance.cli.boinc import show_heartbeat
 from appliance.cli.boots import show_boot
 from appliance.cli.output import say, show_json, show_json_pages, show_table
-from appliance.cli.schedule import in_words
+from appliance.cli.schedule import in_words, soon
 from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.heartbeats.states import STUCK, Kind
@@ -121,6 +121,9 @@ def _show(client: ClientDetails) -> None:
     say(f"allowed            {f'by {client.allowed_by}' if client.allowed_by else 'no longer'}")
     if client.schedule:
         say(f"schedule           {client.schedule.name}: {in_words(client.schedule)}")
+    if away := client.outside:
+        until = "" if away.until is None else f", until {soon(away.until)}"
+        say(f"                   a boot now starts its own disk: {away.why}{until}")
     if client.image:
         say(f"image              {client.image}")
     if client.no_image:

@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from appliance.allowlist import BootSettings, Entry
 from appliance.boot import next_boot
 from appliance.boot.preview import preview, script
+from appliance.boot.windows import read_outside
 from appliance.cli.arguments import JSON, mac_address
 from appliance.cli.output import say, show_json, show_table, show_text
 from appliance.config import menu_password
@@ -50,13 +52,16 @@ def show(
         live = live_preview(config, registry, allowlist, client).words if dialect else None
         next_entry = next((n.entry for n in next_boot.all_of(registry) if n.mac == client and not n.taken), "")
         own = _release(registry, config.images, client)
+        outside = read_outside(config, registry, allowlist, client, time.time()) if mac and not next_entry else None
     if mac and entry is None:
         raise UserError(f"{client} is not allowed: it gets no menu", f"allow it: netboot-appliance allow add {client}")
     range_settings = entry.settings if entry else BootSettings()
+    why = outside.why if outside else ""
     if dialect and live:
-        show_text(script(config, range_settings, next_entry, client, live, _DIALECTS[dialect], own))
+        show_text(script(config, range_settings, next_entry, client, live, _DIALECTS[dialect], own, why))
         return
-    shown = menu_view(preview(config, range_settings, next_entry, own), range_settings.root or config.image.root)
+    decided = preview(config, range_settings, next_entry, own, why)
+    shown = menu_view(decided, range_settings.root or config.image.root)
     if as_json:
         show_json(shown)
     else:

@@ -1,17 +1,15 @@
 """`order`: tell PCs what to do. They fetch their orders with their heartbeats."""
 
-import shlex
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from appliance.cli.arguments import JSON, confirmed
+from appliance.cli.arguments import JSON, confirmed, label_names, with_default
 from appliance.cli.boinc import outcome
 from appliance.cli.output import say, show_json, show_table
-from appliance.config.file import load, locate, tolerant
+from appliance.config.file import load
 from appliance.errors import UserError
 from appliance.heartbeats import orders, targets
 from appliance.heartbeats.records import Order
@@ -33,20 +31,9 @@ _ENDS = {
 }
 
 
-class _OrOrder(TyperGroup):
-    """What is no verb of this group begins an order: `order room12 suspend` is `order give room12 suspend`."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        return super().resolve_command(ctx, args if args[0] in self.commands else ["give", *args])
-
-    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-        verbs = super().shell_complete(ctx, incomplete)
-        return verbs + self.commands["give"].params[0].shell_complete(ctx, incomplete)
-
-
 app = typer.Typer(
     name="order",
-    cls=_OrOrder,
+    cls=with_default("give"),
     help="Tell PCs what to do: `order MAC|RANGE|LABEL VERB`. They fetch it with their next heartbeat.",
     epilog="Examples: netboot-appliance order 52:54:00:aa:bb:cc suspend; netboot-appliance order 'room 12' finish",
     subcommand_metavar="MAC|RANGE|LABEL VERB",
@@ -54,24 +41,11 @@ app = typer.Typer(
 )
 
 
-def _labels(incomplete: str) -> list[str]:
-    """What may follow at a Tab: the labels of the allowlist. Whatever is wrong, the shell gets none."""
-    try:
-        path = tolerant(locate(None)).registry
-        if not path.exists():
-            return []
-        with Registry(path) as registry:
-            known = targets.labels(registry.allowlist())
-    except (UserError, OSError):
-        return []
-    return [quoted for label in known if (quoted := shlex.quote(label)).startswith(incomplete)]
-
-
 _TARGET = typer.Argument(
     metavar="MAC|RANGE|LABEL",
     help="The PCs: a MAC address, a range as in `allow add`, or a label of the allowlist.",
     show_default=False,
-    autocompletion=_labels,
+    autocompletion=label_names,
 )
 
 
@@ -139,7 +113,7 @@ def cancel(
             metavar="NUMBER|MAC|RANGE|LABEL",
             help="An order's number, or the PCs whose orders to cancel.",
             show_default=False,
-            autocompletion=_labels,
+            autocompletion=label_names,
         ),
     ],
 ) -> None:

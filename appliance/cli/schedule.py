@@ -51,6 +51,8 @@ def show(
     say(f"windows    {', '.join(view.windows)} ({view.time_zone})")
     if view.holidays:
         say(f"holidays   {', '.join(view.holidays)}")
+    if view.at_start != "nothing":
+        say(f"at start   {view.at_start}")
     say(f"at end     {view.now.at_end}, after at most {counted(view.grace, 'second', 'seconds')}")
     say(f"ranges     {view.ranges}")
     say(f"now        {in_words(view.now)}", "")
@@ -74,10 +76,10 @@ def next_(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> Non
 
 def in_words(now: ScheduleNow) -> str:
     """What a schedule says now: `computes until Tue 06:30, then: power off`."""
-    begin = "" if now.open else f" from {_soon(now.window.begin)}"
+    begin = "" if now.open else f" from {soon(now.window.begin)}"
     if now.window.end is None:
         return f"computes{begin or ' at any time'}"
-    return f"computes{begin} until {_soon(now.window.end)}, then: {now.at_end}"
+    return f"computes{begin} until {soon(now.window.end)}, then: {now.at_end}"
 
 
 def _views(context: typer.Context, name: str | None, now: float) -> list[ScheduleView]:
@@ -104,6 +106,6 @@ def _date(at: float) -> str:
     return time.strftime("%a %Y-%m-%d %H:%M", time.localtime(at))
 
 
-def _soon(at: float) -> str:
+def soon(at: float) -> str:
     """A moment to come: without its date if no other day of that name is nearer."""
     return time.strftime("%a %H:%M", time.localtime(at)) if 0 <= at - time.time() < 6 * 86400 else _date(at)

@@ -9,6 +9,7 @@ import typer
 from appliance.cli.arguments import JSON
 from appliance.cli.firmware import show_firmware
 from appliance.cli.output import say, show_json, show_table
+from appliance.cli.room import held_in_words
 from appliance.cli.schedule import in_words
 from appliance.config.file import load, tolerant
 from appliance.diagnosis.fault import grouped
@@ -115,6 +116,8 @@ def _show_box(shown: StatusView, now: float) -> None:
         say(f"next boot … and {len(shown.next_boots) - _NEXT_BOOTS_SHOWN} more (status --json)")
     for schedule in shown.schedules:
         say(f"schedule  {schedule.name}: {in_words(schedule)}")
+    for room in shown.held:
+        say(f"held      {room.label}: {held_in_words(room)}")
     nobody = "nobody may boot yet (allow a PC: netboot-appliance allow add MAC)"
     allowed = shown.allowed
     addresses = counted(allowed.addresses, "MAC address", "MAC addresses")

@@ -29,6 +29,7 @@ from appliance.config.notify import NotifySettings
 from appliance.config.projects import ManagerSettings, ProjectEntry, ProjectSettings
 from appliance.config.schedules import ScheduleSettings
 from appliance.config.tftp import TftpSettings
+from appliance.config.wake import WakeSettings
 from appliance.errors import UserError
 from appliance.schedules.name import ScheduleName
 from image.recipe import ImageRecipe
@@ -168,6 +169,7 @@ class Config:
     boinc: BoincSettings = field(default_factory=BoincSettings)
     live: LiveSettings = field(default_factory=LiveSettings)
     schedules: Mapping[ScheduleName, ScheduleSettings] = field(default_factory=dict)
+    wake: WakeSettings = field(default_factory=WakeSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
     image: ImageSettings = field(default_factory=ImageSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
@@ -231,7 +233,7 @@ class Config:
     def secret(self) -> bool:
         """Whether the file holds anything that not everybody may read."""
         proxies = "@" in self.boinc.proxy or self.live.secret
-        return bool(self.joined or self.menu.password or proxies or self.notify.secret)
+        return bool(self.joined or self.menu.password or proxies or self.notify.secret or self.wake.secret)
 
     @cached_property
     def time_zone(self) -> str:
@@ -333,6 +335,7 @@ def redacted(config: Config) -> dict[str, Any]:
         (plain["menu"], ("password", "grub_password")),
         (plain["boinc"], ("proxy",) if "@" in config.boinc.proxy else ()),
         *((each, ("proxy",)) for each in (plain["live"], *plain["live"]["exceptions"]) if "@" in each.get("proxy", "")),
+        *((each, ("password",)) for each in plain["wake"]["passwords"]),
         (plain["notify"]["mail"], ("password",)),
     ):
         for key in keys:

@@ -55,13 +55,14 @@ def _dates(path: Path) -> tuple[datetime.date, ...]:
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """One schedule. `time_zone` is a name of tzdata, or empty: as for the PCs. `at_end` is what PCs do at the end of a
-    window, after at most `grace` seconds in which they finish their work. For `respite` seconds the box leaves a PC
-    alone that its owner took back."""
+    """One schedule. `time_zone` is a name of tzdata, or empty: as for the PCs. `at_start`: whether the box switches its
+    PCs on at the beginning of a window. `at_end` is what PCs do at the end of one, after at most `grace` seconds in
+    which they finish their work. For `respite` seconds the box leaves a PC alone that its owner took back."""
 
     windows: tuple[WeeklyWindow, ...] = ()
     time_zone: str = ""
     holidays: HolidayFile | tuple[datetime.date, ...] = ()
+    at_start: Literal["wake", "nothing"] = "nothing"
     at_end: Literal["power off", "reboot to local disk", "suspend BOINC", "nothing"] = "power off"
     grace: int = 600
     respite: int = 3600

@@ -141,11 +141,23 @@ interfaces = ["{interface}"]
 #
 #   [schedules.night]
 #   windows = ["Mon-Fri 19:00-06:30", "Sat-Sun"]   # "Mon,Wed 12:00-14:00", "22:00-06:00": every day
+#   at_start = "nothing"                 # "wake": this server switches them on, see [wake]
 #   at_end = "power off"                 # "reboot to local disk", "suspend BOINC", "nothing"
 #   grace = 600                          # seconds in which PCs finish work before that
 #   respite = 3600                       # seconds in which a PC is left alone that its owner took back by a key
 #   holidays = ["2026-12-24"]            # whole days to compute; or a file of them: "/etc/netboot-appliance/holidays"
 #   time_zone = ""                       # "Europe/Berlin"; default: as in [live]
+
+[wake]
+# How PCs are switched on over the network: netboot-appliance wake MAC, or at_start of a schedule. docs/operations.md
+# says what a PC needs for it.
+# per_minute = 30                        # packets, sent evenly: a room that starts at once blows its fuses
+# retry_every = 60                       # seconds until a PC that is not seen gets the next one
+# tries = 5                              # packets for each PC, then it is named as one that did not come
+#
+# Cards with a SecureOn password, each in a [[wake.passwords]] with:
+#   for = ["52:54:00:*", "room 12"]      # ranges of MAC addresses, labels; the narrowest range counts
+#   password = "00:11:22:33:44:55"       # six bytes, or four: "192.168.1.1"
 
 [notify]
 # Who is told what happens here: mail addresses, and URLs of apprise's (ntfys://…, slack://…, json://… for a webhook).
@@ -173,6 +185,7 @@ interfaces = ["{interface}"]
 # task_errors = 20                       # per cent of a day's tasks that failed
 # images = true                          # built, failed, activated, rolled back
 # canary = true                          # a canary image was promoted or rolled back
+# not_woken = true                       # PCs that did not come when they were woken
 # disk = 90                              # per cent of the server's disk in use
 # network = true                         # an address that another machine claims, a DHCP server that is new
 # server = true                          # the box itself: not running, exports not in force

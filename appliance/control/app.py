@@ -21,6 +21,7 @@ from appliance.control.doctor_runs import DoctorRuns
 from appliance.control.fleet.fleet import Fleet
 from appliance.control.metrics.routes import measure
 from appliance.control.notify.service import NoticeService
+from appliance.control.waking import Waker
 from appliance.control.web import login, pages, room
 from appliance.control.web.build_watch import BuildWatch
 from appliance.control.web.pen import RoomPen
@@ -37,6 +38,7 @@ def create_app(context: Context) -> FastAPI:
 
     notices = NoticeService(lambda: context.config, context.clock)
     canaries = CanaryJudge(lambda: context.config, context.clock)
+    waker = Waker(lambda: context.config, context.clock)
 
     builds = BuildWatch(lambda: build_view(build_unit.latest(), context.clock()), build_unit.marks, fleet.hub.places)
 
@@ -47,10 +49,12 @@ def create_app(context: Context) -> FastAPI:
         fleet.start()
         notices.start()
         canaries.start()
+        waker.start()
         boxes.start()
         yield
         builds.end()
         await asyncio.to_thread(boxes.stop)
+        await asyncio.to_thread(waker.stop)
         await asyncio.to_thread(canaries.stop)
         await asyncio.to_thread(notices.stop)
         await fleet.stop()

@@ -51,6 +51,10 @@ _IDLE = {
     "no project is attached": "look at [project] in the configuration and at the PC's messages: netboot-appliance"
     " clients show MAC",
 }
+_DOES_NOT_OBEY = (
+    "netboot-appliance order MAC off; if that does not help either, its live system hangs: look at its screen, switch"
+    " it off by hand"
+)
 _NO_WORK = (
     "the project has no work for this PC now; a second one in [[projects]], with backup = true, takes its place"
     " meanwhile"
@@ -84,6 +88,15 @@ def _silent(heartbeat: StoredHeartbeat, _c: Condition, _s: Seen, now: float) -> 
         " order MAC finish",
         f"silent for {span(now - heartbeat.at)}",
     )
+
+
+def _overdue(_h: StoredHeartbeat, condition: Condition, seen: Seen, now: float) -> Diagnosis | None:
+    """Before all else: whatever it does, it should not be on."""
+    due = seen.due_off
+    if due is None or now < due.at or not (due.by_order or condition.doing is Doing.COMPUTING):
+        return None
+    words = "has not gone, though an order told it to", "still computes, though its window has ended"
+    return Diagnosis(words[not due.by_order], _DOES_NOT_OBEY, f"overdue by {span(now - due.at)}")
 
 
 def _state_directory(heartbeat: StoredHeartbeat, _c: Condition, seen: Seen, _: float) -> Diagnosis | None:
@@ -173,6 +186,7 @@ def _setup(heartbeat: StoredHeartbeat, _c: Condition, _s: Seen, _: float) -> Dia
 
 _RULES: tuple[Callable[[StoredHeartbeat, Condition, Seen, float], Diagnosis | None], ...] = (
     _silent,
+    _overdue,
     _state_directory,
     _clock,
     _not_running,

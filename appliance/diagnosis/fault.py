@@ -48,10 +48,20 @@ class BoxTrouble:
 
 
 @dataclass(frozen=True, slots=True)
+class DueOff:
+    """By when a PC should have gone, in seconds since the epoch: because of an order, or because its window has
+    ended."""
+
+    at: float
+    by_order: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What the box has seen of a PC beside its boot. `refused` has the refusals in its name, `claims` who else uses its
     address, in words. `menu` is how long its menu waits, in seconds; 0: it has none. `heartbeat` is its latest one, and
-    `off` whether it was switched off after that. `image` is the image that its range names, or empty."""
+    `off` whether it was switched off after that. `image` is the image that its range names, or empty.
+    `due_off`: by when it should have gone, if it should."""
 
     refused: tuple[IgnoredRow, ...] = ()
     claims: tuple[str, ...] = ()
@@ -60,6 +70,7 @@ class Seen:
     off: bool = False
     box: BoxTrouble = field(default_factory=BoxTrouble)
     image: str = ""
+    due_off: DueOff | None = None
 
 
 NOTHING = Seen()

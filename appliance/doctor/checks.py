@@ -32,6 +32,7 @@ from appliance.doctor import (
     senders,
     settings,
     storage,
+    wake,
     wall,
 )
 from appliance.doctor.finding import Finding, UnobservableError, error, unchecked
@@ -73,6 +74,7 @@ def all_checks(config: Config) -> list[Check]:
         Check("allowlist", partial(settings.check_allowlist, config), _REGISTRY_SECONDS),
         Check("boots", partial(boots.check_boots, config), _REGISTRY_SECONDS),
         Check("computing", partial(boots.check_computing, config), _REGISTRY_SECONDS),
+        Check("wake", partial(wake.check, config), _REGISTRY_SECONDS),
         Check("addresses", partial(addresses.check, config), _REGISTRY_SECONDS),
         Check("firmware", partial(firmware.check, config), _REGISTRY_SECONDS),
         Check("kernel", partial(kernel.check, config), _REGISTRY_SECONDS),

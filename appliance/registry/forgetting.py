@@ -58,7 +58,7 @@ def forget(registry: Registry, numbers: Iterable[int]) -> None:
     """Delete these clients with all that is known of them, but for their daily figures; nothing is asked any more."""
     chosen = set(numbers)
     with registry.transaction():
-        _delete(registry, chosen, (*_TABLES, "next_boots", "fallbacks", "respites"))
+        _delete(registry, chosen, (*_TABLES, "next_boots", "fallbacks", "wakes", "respites"))
         registry.sql.execute("DELETE FROM server WHERE key = ?", (_ASKED,))
 
 

@@ -199,7 +199,7 @@ MIGRATIONS: list[Iterable[str]] = [
     ),
     (
         # A PC that is to be switched on over the network. `due`: when the next packet goes out; `asked_by`: "hand",
-        # "schedule NAME" or "drill NUMBER"; `result` is empty until it has `ended`.
+        # "schedule NAME", "room LABEL" or "drill NUMBER"; `result` is empty until it has `ended`.
         """CREATE TABLE wakes (
             id INTEGER PRIMARY KEY AUTOINCREMENT, mac INTEGER NOT NULL, asked_by TEXT NOT NULL, asked REAL NOT NULL,
             tries INTEGER NOT NULL, due REAL NOT NULL, ended REAL, result TEXT NOT NULL

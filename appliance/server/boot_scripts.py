@@ -119,10 +119,12 @@ class BootScripts:
         elif before and before.times >= FAILURES:
             self._reconsider_release(boot, active)
         release = box.release_of(mac) or active
+        outside = None if next_entry else box.outside(mac)
         names = (*box.config.menu.entries, range_settings.entry, next_entry)
         image = box.allowlist.image_of(mac)
         bootable = choices.find_bootable(box.config, release, names, active, image)
-        decision = decide(box.config.menu, range_settings, next_entry, bootable)
+        why = outside.why if outside else ""
+        decision = decide(box.config.menu, range_settings, next_entry, bootable, why)
         self._log_missing(decision.missing)
         live = box.live.words(box.config, box.allowlist, mac)
         command_line = partial(choices.command_line, box.config, address, mac, boot.token, range_settings.root, live)

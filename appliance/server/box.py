@@ -25,6 +25,9 @@ from appliance.journal.recorder import Journal
 from appliance.journal.timeline import PowerOnSign, is_late
 from appliance.network.interfaces import answered, base_url, networks
 from appliance.registry.database import Registry
+from appliance.schedules import holds, respites
+from appliance.schedules.effective import Outside
+from appliance.schedules.hold import Holds
 from appliance.server.address_claims import AddressClaims
 from appliance.server.client_addresses import ClientAddresses
 from appliance.server.client_files import ClientFiles
@@ -74,9 +77,10 @@ class Box:
     ) -> None:
         """`exports_changed` is called when what is exported, or to whom, may have changed."""
         self._interfaces = tuple(interfaces)
+        self._registry = registry
+        self._window_ends = WindowEnds(config)
         self.configure(config)
         self.allowlist: Allowlist = registry.allowlist()
-        self._registry = registry
         self._journal = journal
         self._neighbours = neighbours
         self._exports_changed = exports_changed
@@ -105,6 +109,7 @@ class Box:
         self.networks = networks(config, self._interfaces)
         self._answered = answered(config, self._interfaces)
         self._window_ends = WindowEnds(config)
+        self.refresh_windows()
 
     def serves(self, address: IPv4Address) -> bool:
         """Whether a DHCP answer may go to this relay, or to this client of port 4011."""
@@ -238,7 +243,7 @@ class Box:
         self.counters.count_heartbeat()
         self.files_placed(mac, heartbeat.facts.get("files", ""))
         open_orders = self.heartbeats.orders_for(boot, now)
-        window = self._window_ends.of(schedule, now) if schedule else None
+        window = self._window_ends.of(allowed, boot.started, now) if allowed else None
         files = self.files_tag(mac)
         return HeartbeatReply(now, next_in(mac, now), files, open_orders, label, window, owned=settings is not None)
 
@@ -293,6 +298,15 @@ class Box:
         ended = self.releases.refresh()
         if ended and self._journal.boot(ended.mac):
             self.emit(ended)
+
+    def refresh_windows(self) -> None:
+        """Read which rooms are held on or off, and which PCs their owners took back. Raises UserError."""
+        self._window_ends.follow(Holds(holds.all_of(self._registry).values()), respites.of(self._registry))
+
+    def outside(self, mac: MacAddress) -> Outside | None:
+        """Why this PC gets its own disk now; None if it gets the live system."""
+        allowed = self.allowlist.decide(mac)
+        return self._window_ends.outside(mac, allowed, self._journal.now()) if allowed else None
 
     @property
     def release(self) -> str | None:

@@ -75,6 +75,7 @@ class RegistrySync:
             self._box.firmware.refresh()
             self._box.heartbeats.refresh()
             self._box.next_boots.refresh()
+            self._box.refresh_windows()
             self._unread = False
             log.info("allowlist read", entries=len(self._box.allowlist))
 

@@ -8,6 +8,7 @@ from appliance.heartbeats.records import Order
 from appliance.heartbeats.states import PcState, condition, state
 from appliance.journal.timeline import Boot
 from appliance.registry.records import Client
+from appliance.schedules.effective import Outside
 from appliance.view.boots import BootView, boot_view
 from appliance.view.canary import FallbackView, fallback_view
 from appliance.view.facts import ClientRecord, KnownClients, Signs
@@ -49,8 +50,9 @@ class ClientDetails:
 
     Of its latest heartbeat: `facts` is what the live system says of the PC, `boinc` what BOINC says of itself; `heard`
     is its moment, in seconds since the epoch, or None. `orders`: the last one first. `schedule`: None if it computes at
-    any time. `gone_back`: None unless it boots an earlier release by itself. `image` is the one that its range names,
-    or None, and `no_image` why it boots nothing then and what to do, or None."""
+    any time. `outside`: why it would start its own disk now, or None. `gone_back`: None unless it boots an earlier
+    release by itself. `image` is the one that its range names, or None, and `no_image` why it boots nothing then and
+    what to do, or None."""
 
     client: ClientView
     host_name: str
@@ -65,6 +67,7 @@ class ClientDetails:
     boinc: Condition
     orders: tuple[OrderView, ...]
     schedule: ScheduleNow | None
+    outside: Outside | None
     gone_back: FallbackView | None
     image: str | None
     no_image: tuple[str, str] | None
@@ -104,6 +107,7 @@ def details(record: ClientRecord, now: float) -> ClientDetails:
         boinc=condition(heartbeat),
         orders=tuple(map(order_view, record.orders)),
         schedule=record.schedule,
+        outside=record.outside,
         gone_back=fallback_view(record.gone_back) if record.gone_back else None,
         image=(entry.settings.image or None) if entry else None,
         no_image=record.no_image,
@@ -123,6 +127,7 @@ def as_json(pc: ClientDetails) -> dict[str, Any]:
         "boinc": asdict(pc.boinc),
         "orders": [asdict(order) for order in pc.orders],
         "schedule": asdict(pc.schedule) if pc.schedule else None,
+        "outside": asdict(pc.outside) if pc.outside else None,
         "gone_back": asdict(pc.gone_back) if pc.gone_back else None,
         "image": pc.image,
         "no_image": pc.no_image[0] if pc.no_image else None,

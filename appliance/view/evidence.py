@@ -4,13 +4,48 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from appliance.allowlist import Allowlist
-from appliance.diagnosis.fault import BoxTrouble, Seen
+from appliance.allowlist import Allowlist, Entry
+from appliance.diagnosis.fault import BoxTrouble, DueOff, Seen
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.heartbeats.states import EndOfBoot, Kind, kind, seen
 from appliance.journal.timeline import Boot
 from appliance.registry.records import IgnoredRow
+from appliance.schedules.hold import Holds
 from appliance.view.address_claims import AddressClaimView, address_claim_views
+from services.ethernet import MacAddress
+
+
+@dataclass(frozen=True, slots=True)
+class LastWindow:
+    """A window that has ended, at `end` in seconds since the epoch, and how long its PCs may take after that."""
+
+    end: float
+    slack: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """Which PCs should be gone; times are in seconds since the epoch. `windows`: the last ones, by the names of
+    schedules that are closed. `holds`: what people said of rooms. `told`: by when PCs should have gone, which an order
+    told to go. `resumed`: when somebody let a PC go on."""
+
+    windows: Mapping[str, LastWindow] = field(default_factory=dict)
+    holds: Holds = field(default_factory=Holds)
+    told: Mapping[MacAddress, float] = field(default_factory=dict)
+    resumed: Mapping[MacAddress, float] = field(default_factory=dict)
+
+    def of(self, boot: Boot, entry: Entry, now: float) -> DueOff | None:
+        """By when the PC with this boot should have gone, if it should. One that was started after its window is left
+        alone until the end of the next one."""
+        told = self.told.get(boot.mac)
+        if told is not None:
+            return DueOff(told, by_order=True)
+        hold, window = self.holds.of(entry.label, now), self.windows.get(entry.settings.schedule)
+        if window is None or (hold and hold.on):
+            return None
+        if boot.started < window.end and self.resumed.get(boot.mac, 0.0) < window.end:
+            return DueOff(window.end + window.slack, by_order=False)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +57,7 @@ class Evidence:
     allowlist: Allowlist = field(default_factory=lambda: Allowlist.of([]))
     menu: int = 0
     box: BoxTrouble = field(default_factory=BoxTrouble)
+    overdue: Overdue = field(default_factory=Overdue)
 
     def of(self, boot: Boot, heartbeat: StoredHeartbeat | None, ended: EndOfBoot | None, now: float) -> Seen:
         """What was seen of one PC. `boot` is its latest one, `ended` the order that ended it, if one did."""
@@ -35,6 +71,7 @@ class Evidence:
             off=kind(seen(boot, heartbeat, ended), now) is Kind.OFF,
             box=self.box,
             image=entry.settings.image if entry else "",
+            due_off=self.overdue.of(boot, entry, now) if entry else None,
         )
 
 

@@ -4,13 +4,14 @@ Reads only. What people are shown of it is decided by the pure modules beside th
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from appliance.allowlist import Allowlist
 from appliance.boot import next_boot
 from appliance.boot.next_boot import NextBoot
+from appliance.boot.windows import read_outside
 from appliance.config import images
 from appliance.config.file import Config
 from appliance.config.selection import names
@@ -37,9 +38,12 @@ from appliance.registry.disk import Disk
 from appliance.registry.records import BootCounts, BootRow, Client, IgnoredRow
 from appliance.registry.reload_result import ReloadResult
 from appliance.registry.server_lock import holder
+from appliance.schedules.effective import Outside
 from appliance.view.canary import RolloutState
 from appliance.view.evidence import Evidence, evidence
 from appliance.view.image_states import ImageState, gather_image_states
+from appliance.view.overdue import gather_overdue
+from appliance.view.rooms import RoomView, gather_rooms
 from appliance.view.schedules import ScheduleNow, schedule_now, schedules_now
 from image import release
 from image.release import Release, ReleaseError
@@ -104,6 +108,7 @@ class BoxState:
     leases: Sequence[Lease]
     evidence: Evidence = field(default_factory=Evidence)
     schedules: Sequence[ScheduleNow] = ()
+    held: Sequence[RoomView] = ()
     page: PageState | None = None
     images: Sequence[ImageState] = ()
     rollout: RolloutState = field(default_factory=RolloutState)
@@ -137,6 +142,7 @@ class ClientRecord:
     signs: Signs = Signs()
     orders: Sequence[Order] = ()
     schedule: ScheduleNow | None = None
+    outside: Outside | None = None
     gone_back: Fallback | None = None
     no_image: tuple[str, str] | None = None
     host_name: str = ""
@@ -182,6 +188,7 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         leases=leases.load(registry),
         evidence=gather_evidence(config, registry, now),
         schedules=schedules_now(config, now),
+        held=[room for room in gather_rooms(registry, now) if room.held],
         page=_page(config, registry) if config.control.enabled else None,
     )
 
@@ -205,7 +212,8 @@ def gather_evidence(
         server = server_facts(registry) if holder(config.registry) else {}
     allowlist = registry.allowlist() if known is None else known
     disk_trouble = disk.look(config.server.data).trouble
-    return evidence(server, registry.ignored(), allowlist, config.menu.timeout, disk_trouble, now)
+    found = evidence(server, registry.ignored(), allowlist, config.menu.timeout, disk_trouble, now)
+    return replace(found, overdue=gather_overdue(config, registry, now))
 
 
 def server_facts(registry: Registry) -> dict[str, Any]:
@@ -299,6 +307,7 @@ def gather_client(config: Config, registry: Registry, mac: MacAddress, now: floa
         signs=_signs(registry, [mac], census.ends_of_boots(registry, mac))[mac],
         orders=orders.latest(registry, mac, MOST_ORDERS),
         schedule=schedule_now(config, entry.settings.schedule, now) if entry else None,
+        outside=read_outside(config, registry, allowlist, mac, now),
         gone_back=_gone_back(config, registry, mac),
         no_image=images.nothing_to_boot(config, entry.settings.image) if entry else None,
         host_name=host_name(config, allowlist, mac, registry.known, registry.clients_of),

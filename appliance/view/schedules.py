@@ -32,11 +32,12 @@ class ScheduleNow:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleView:
-    """All about a schedule. `grace` is in seconds. `ranges` counts the entries of the allowlist that have it; `coming`
-    has the windows of the coming week."""
+    """All about a schedule. `at_start` is what the box does at the beginning of a window. `grace` is in seconds.
+    `ranges` counts the entries of the allowlist that have it; `coming` has the windows of the coming week."""
 
     now: ScheduleNow
     windows: tuple[str, ...]
+    at_start: str
     time_zone: str
     holidays: tuple[str, ...]
     grace: int
@@ -72,6 +73,7 @@ def schedule_views(config: Config, names: Iterable[str], allowlist: Allowlist, n
             ScheduleView(
                 now=shown,
                 windows=tuple(map(str, settings.windows)),
+                at_start=settings.at_start,
                 time_zone=settings.time_zone or config.time_zone or "UTC",
                 holidays=tuple(map(str, settings.dates)),
                 grace=settings.grace,

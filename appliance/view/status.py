@@ -19,6 +19,7 @@ from appliance.view.facts import BoxState, PageState, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
 from appliance.view.image_checks import UpdateCheckView, check_view
 from appliance.view.image_states import ImageState
+from appliance.view.rooms import RoomView
 from appliance.view.schedules import ScheduleNow
 
 
@@ -123,6 +124,7 @@ class StatusView:
     rollout: RolloutState
     next_boots: tuple[NextBootView, ...]
     schedules: tuple[ScheduleNow, ...]
+    held: tuple[RoomView, ...]
     allowed: AllowedView
     pcs: PcCounts
     boots: tuple[BootView, ...]
@@ -170,6 +172,7 @@ def status_view(box: BoxState, now: float) -> StatusView:
         firmware=tuple(firmware_view(mac, k) for mac, known in box.firmware.items() for k in notable(known)),
         ignored=box.ignored,
         schedules=tuple(box.schedules),
+        held=tuple(box.held),
         labels={str(mac): entry.label if entry else "" for mac, entry in decided},
     )
 

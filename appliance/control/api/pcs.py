@@ -21,6 +21,7 @@ from appliance.control.forgotten_pc import ForgottenPc
 from appliance.firmware import table
 from appliance.heartbeats import orders
 from appliance.heartbeats.states import STUCK, Kind
+from appliance.schedules.effective import Outside
 from appliance.view.clients import ClientDetails, ClientView, OrderView, details, order_view
 from appliance.view.facts import gather_client
 from appliance.view.firmware import FirmwareView
@@ -51,6 +52,7 @@ class PcDetails:
     allowed_by: str
     next_boot: NextBootView | None
     schedule: ScheduleNow | None
+    outside: Outside | None
     firmware: tuple[FirmwareView, ...]
     heard: float | None
     facts: Mapping[str, str]
@@ -155,6 +157,7 @@ def _public(pc: ClientDetails) -> PcDetails:
         allowed_by=pc.allowed_by,
         next_boot=pc.next_boot,
         schedule=pc.schedule,
+        outside=pc.outside,
         firmware=pc.firmware,
         heard=pc.heard,
         facts=pc.facts,

@@ -15,11 +15,11 @@ from starlette.responses import JSONResponse, Response
 
 from appliance.control.access.guard import viewer
 from appliance.control.access.pace import paced
-from appliance.control.api import allowlist, boots, boxes, events, fleet, images, orders, pcs
+from appliance.control.api import allowlist, boots, boxes, events, fleet, images, orders, pcs, rooms, wakes
 from appliance.control.api.quick_route import QuickRoute
 
 PREFIX = "/api/v1"
-_ROOMS = (fleet, pcs, boots, events, orders, allowlist, images, boxes)
+_ROOMS = (fleet, pcs, boots, events, orders, wakes, rooms, allowlist, images, boxes)
 _DESCRIPTION = """\
 What the box knows of its PCs, and what it may be told.
 

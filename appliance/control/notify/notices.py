@@ -44,7 +44,7 @@ def compose(rule: RuleName, found: Sequence[Observation], seen: Sightings) -> No
             lines = [line for each in found for line in _cause(each.cause, each.cure, ())]
         case RuleName.DIGEST:
             level, lines = "info", list(_week(seen))
-        case RuleName.FAULTS | RuleName.SILENT:
+        case RuleName.FAULTS | RuleName.SILENT | RuleName.NOT_WOKEN:
             level, lines = "warning", list(_causes(found, pcs=True))
         case _:
             level, lines = "warning", list(_causes(found, pcs=False))
@@ -58,6 +58,8 @@ def compose_over(rule: RuleName, names: Sequence[str], seen: Sightings) -> Notic
     match rule:
         case RuleName.SILENT:
             title = f"Heard again: {many if len(names) > 1 else names[0]}"
+        case RuleName.NOT_WOKEN:
+            title = f"Came after all: {many if len(names) > 1 else names[0]}"
         case RuleName.FAULTS:
             title = f"Over: {many} had a fault" if len(names) > 1 else f"Over: {names[0]} had a fault"
         case RuleName.KEY_REFUSED:
@@ -99,6 +101,8 @@ def _title(rule: RuleName, found: Sequence[Observation]) -> str:
             return f"Up: {who}"
         case RuleName.SILENT:
             return f"Silent: {who}"
+        case RuleName.NOT_WOKEN:
+            return f"Not woken: {who}"
         case RuleName.FAULTS:
             causes = {each.cause for each in found}
             return f"{who}: {first.cause}" if len(causes) == 1 else f"{who} do not come up, or cannot compute"

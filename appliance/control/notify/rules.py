@@ -42,6 +42,11 @@ _ENDED = {
     Ending.CANCELLED: "was cancelled",
 }
 _CANARY_CURE = "see: netboot-appliance image canary; look at the screen of a PC that failed, and build another one"
+_NOT_WOKEN = "did not come when it was woken"
+_NOT_WOKEN_CURE = (
+    "if it has never come: Wake on LAN on, and deep sleep (ErP, EuP) off in its firmware; netboot-appliance doctor says"
+    " more; else look at its power and its cable, or it is on with its own system"
+)
 _DHCP_CURE = "if it is yours, nothing; else find it in the switch by its address: it can send PCs anywhere"
 
 
@@ -56,6 +61,7 @@ class RuleName(StrEnum):
     TASK_ERRORS = "task_errors"
     IMAGES = "images"
     CANARY = "canary"
+    NOT_WOKEN = "not_woken"
     DISK = "disk"
     NETWORK = "network"
     SERVER = "server"
@@ -206,6 +212,13 @@ def _canary(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Obse
     return [Observation(f"{canary.id} {canary.verdict}", name, canary.reason, cure)]
 
 
+def _not_woken(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Observation] | None:
+    # What a server that is down does not see may have come.
+    if not seen.serving:
+        return None
+    return [Observation(mac, named(mac, label), _NOT_WOKEN, _NOT_WOKEN_CURE, label) for mac, label in seen.not_woken]
+
+
 def _disk(seen: Sightings, settings: RuleSettings, known: Collection[str]) -> list[Observation]:
     if seen.disk_used < settings.disk - (DISK_SLACK if "disk" in known else 0.0):
         return []
@@ -261,6 +274,9 @@ RULES = {
         Rule(RuleName.TASK_ERRORS, "too many tasks fail", Tempo(60.0, DAY, over=False), _task_errors),
         Rule(RuleName.IMAGES, "images built, failed, activated", Tempo(15.0, 60.0, over=False), _images),
         Rule(RuleName.CANARY, "a canary image was promoted, or rolled back", Tempo(0.0, DAY, over=False), _canary),
+        Rule(
+            RuleName.NOT_WOKEN, "PCs that did not come when they were woken", Tempo(60.0, 60.0, over=True), _not_woken
+        ),
         Rule(RuleName.DISK, "the server's disk fills up", Tempo(60.0, 3600.0, over=True), _disk),
         Rule(RuleName.NETWORK, "claimed addresses, new DHCP servers", Tempo(60.0, 7 * DAY, over=False), _network),
         Rule(RuleName.SERVER, "the server itself", Tempo(180.0, 300.0, over=True), _server),

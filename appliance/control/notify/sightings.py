@@ -108,7 +108,7 @@ class Sightings:
     """Everything at `now`, in seconds since the epoch. `box` is the host's name, `page` the address of its page.
     `serving`: the server runs, since `started`. `trouble` has what is wrong with the server itself, each with what to
     do. `disk_used` is in per cent, and `disk` says how much is free. `claims` are claimed addresses in words, by their
-    keys."""
+    keys. `not_woken`: the PCs that did not come when they were woken last, with their labels."""
 
     now: float
     box: str
@@ -122,6 +122,7 @@ class Sightings:
     disk_used: float = 0.0
     disk: str = ""
     claims: Mapping[str, str] = field(default_factory=dict)
+    not_woken: tuple[tuple[str, str], ...] = ()
     images: Images | None = None
     canary: EndedCanary | None = None
     errors: tuple[ErrorShare, ...] = ()

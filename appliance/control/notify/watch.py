@@ -48,6 +48,7 @@ from appliance.view.address_claims import address_claim_views
 from appliance.view.evidence import Evidence
 from appliance.view.facts import Signs, gather_evidence, server_facts
 from appliance.view.releases import gather_releases
+from appliance.wake.absence import absent
 from services.boinc.condition import Condition
 from services.boinc.idleness import key_refused
 from services.ethernet import MacAddress
@@ -124,6 +125,7 @@ class Watch:
             disk_used=_used(config.server.data),
             disk=room.room,
             claims={f"{each.address} {each.claimant}": each.words for each in claims},
+            not_woken=_not_woken(registry, allowlist),
             images=_images(config),
             canary=_canary(registry),
             errors=tally.shares(after),
@@ -299,6 +301,11 @@ def _stopped(config: Config) -> StoppedUpdate | None:
     if run is None or not run.failed or run.stage == RenewalStage.BUILD:
         return None
     return StoppedUpdate(run.at, run.stage, run.release, run.words, run.hint)
+
+
+def _not_woken(registry: Registry, allowlist: Allowlist) -> tuple[tuple[str, str], ...]:
+    found = ((each.mac, allowlist.decide(each.mac)) for each in absent(registry))
+    return tuple((str(mac), entry.label) for mac, entry in found if entry)
 
 
 def _canary(registry: Registry) -> EndedCanary | None:

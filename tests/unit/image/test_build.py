@@ -48,13 +48,20 @@ set -e
 echo "P: lb $1"
 echo "$*" >> "$PWD/../calls"
 case $1 in
-config) mkdir -p .build && touch .build/config ;;
+config)
+    mkdir -p .build config
+    touch .build/config
+    echo 'LB_CACHE_PACKAGES="true"' > config/common
+    ;;
 bootstrap_debootstrap)
+    # Otherwise live-build would run debootstrap twice.
+    grep -q '^LB_CACHE_PACKAGES="false"$' config/common
     mkdir -p chroot/root chroot/boot chroot/etc/apt/apt.conf.d chroot/proc chroot/sys chroot/dev/pts
     touch chroot/debian .build/bootstrap
     ;;
 chroot_linux-image) echo kernel > chroot/boot/vmlinuz-6.1.0-1-amd64 ;;
 chroot_install-packages)
+    grep -q '^LB_CACHE_PACKAGES="true"$' config/common
     while read -r package; do echo "$package 7.20.5" >> chroot/installed; done < chroot/root/packages.chroot
     rm chroot/root/packages.chroot
     ;;
@@ -662,6 +669,7 @@ def test_the_cause_is_found_above_the_last_lines_and_old_logs_are_compressed(roo
 SILENT = """\
 #!/bin/sh
 case $1 in
+config) mkdir -p config && touch config/common ;;
 bootstrap_debootstrap)
     for try in 1 2 3; do
         echo "HTTP request sent, awaiting response... Read error (Connection timed out) in headers."

@@ -32,7 +32,10 @@ from appliance.journal.timeline import Stage
 from appliance.registry.database import Registry
 from appliance.registry.records import Client
 from appliance.registry.server_lock import only_server
-from appliance.schedules import respites
+from appliance.schedules import holds, respites
+from appliance.schedules.hold import Hold
+from appliance.wake import requests
+from appliance.wake.request import WakeResult
 from services.ethernet import MacAddress, MacRange
 from services.events import AddressSeen, Discovered, Reported, ScriptServed
 from services.http.heartbeats import OrderVerb
@@ -286,14 +289,17 @@ def say(config: Config, at: float, mac: MacAddress = A) -> None:
         orders.record(registry, {ended: at, sent: at}, {ended: (at, "done")})
         orders.give(registry, [mac], OrderVerb.OFF, at)
         respites.give(registry, mac, at, at + 60)
+        holds.put(registry, Hold("room 12", True, at, at + 60))
 
 
 def said(config: Config) -> tuple[list[float], list[float], list[float]]:
-    """When the heartbeats came, when the open orders were given, and until when owners have their PCs."""
+    """When the heartbeats came, when the open orders were given, and until when owners have their PCs, and rooms are
+    held."""
     with Registry(config.registry) as registry:
         given = [order.given for order in orders.all_of(registry) if order.ended is None]
         heard = [each.at for each in store.latest_of_all(registry).values()]
-        return heard, given, list(respites.of(registry).values())
+        held = [each.until or 0.0 for each in holds.all_of(registry).values()]
+        return heard, given, [*respites.of(registry).values(), *held]
 
 
 def test_heartbeats_and_orders_are_those_of_now(config: Config, tmp_path: Path) -> None:
@@ -371,6 +377,26 @@ def test_orders_of_another_time_are_not_carried_out(config: Config, tmp_path: Pa
         assert orders.give(registry, [A], OrderVerb.OFF, 3e9)[0].id > since.id, "the PC would not do it"
 
 
+def test_nobody_is_woken_for_another_night(config: Config, tmp_path: Path) -> None:
+    boot(config, A, up=True)
+    with Registry(config.registry) as registry:
+        (ended,) = requests.ask(registry, [A], "hand", 1e9)
+        requests.end(registry, {ended.id: WakeResult.CAME}, 1e9)
+        requests.ask(registry, [A], "hand", 1e9)
+    create(config, tmp_path / "b.tar.gz")
+    with Registry(config.registry) as registry:
+        now = requests.ask(registry, [A], "hand", 2e9)
+    done = restore(tmp_path / "b.tar.gz", config.path, dry_run=False)
+    assert done.boots_kept
+    with Registry(config.registry) as registry:
+        assert requests.open_requests(registry) == now, "those of now go on"
+    for file in (config.registry, *done.kept):
+        file.unlink()
+    assert not restore(tmp_path / "b.tar.gz", config.path, dry_run=False).boots_kept
+    with Registry(config.registry) as registry:
+        assert [each.result for each in requests.all_of(registry)] == [WakeResult.CAME]
+
+
 def test_a_canary_ends_with_a_restore_and_all_pcs_boot_the_active_release(config: Config, tmp_path: Path) -> None:
     with Registry(config.registry) as registry:
         with registry.edit():
@@ -442,6 +468,7 @@ def test_the_configuration_stays_if_the_backup_has_none(config: Config, tmp_path
             "INSERT INTO canaries VALUES (1, 'r', 'b', 'c', 1.0, 1, 0, 1.0, 0, 1.0, NULL, 1.0, 'won', '', NULL)",
             "restored",
         ),
+        ("INSERT INTO wakes VALUES (1, 1, 'hand', 1.0, 0, 1.0, 2.0, 'no')", "cannot be restored"),
         ("INSERT INTO fallbacks VALUES (-1, 'r', 'b', 1.0, '')", "cannot be restored"),
     ],
 )

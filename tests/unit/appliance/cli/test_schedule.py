@@ -96,7 +96,8 @@ def test_list_show_and_next(scheduled: Run) -> None:
     assert [each["name"] for each in document] == ["night", "always"]
     assert document[0] == json.loads(scheduled("schedule", "show", "night", "--json").stdout)
     assert set(document[0]) == {
-        *("name", "open", "window", "at_end", "windows", "time_zone", "holidays", "grace", "ranges", "coming"),
+        *("name", "open", "window", "at_start", "at_end", "windows", "time_zone", "holidays", "grace", "ranges"),
+        "coming",
     }
     coming = json.loads(scheduled("schedule", "next", "--json").stdout)
     assert [each["begin"] for each in coming] == sorted(each["begin"] for each in coming)

@@ -96,7 +96,7 @@ def test_a_file_of_holidays(tmp_path: Path) -> None:
         ("[schedules]\nnight = 5\n", "/etc/c.toml:2: night is a section", "write [schedules.night]"),
         ('[schedules]\nwindows = ["Sat"]\n', "/etc/c.toml:2: windows is a section", ""),
         ("schedules = 5\n", "/etc/c.toml:1: schedules is a section", "write [schedules]"),
-        (NIGHT + 'at_start = "wake"\n', "/etc/c.toml:3: unknown key 'at_start' in [schedules.night]", "at_end, grace"),
+        (NIGHT + 'at_begin = "wake"\n', "/etc/c.toml:3: unknown key 'at_begin' in [schedules.night]", ""),
         (NIGHT + 'at_end = "sleep"\n', "/etc/c.toml:3: [schedules.night] at_end", "power off, reboot to local disk"),
         (NIGHT + "grace = 86401\n", "/etc/c.toml:3: [schedules.night] grace: must be from 0 to 86400 seconds", ""),
         (NIGHT + 'grace = "10 min"\n', "/etc/c.toml:3: [schedules.night] grace", "write a whole number"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from appliance.diagnosis.examination import diagnose
-from appliance.diagnosis.fault import BoxTrouble, Seen, grouped
+from appliance.diagnosis.fault import BoxTrouble, DueOff, Seen, grouped
 from appliance.heartbeats.records import StoredHeartbeat
 from services.boinc.condition import Condition, Doing
 from services.decision import Reason
@@ -391,6 +391,20 @@ def beats(heartbeat: StoredHeartbeat, cause: str, cure: str, detail: str = "", *
 FAULTS |= {
     "switched off, or its cable": beats(
         heard(NOW - 600), "sends no heartbeat any more: switched off, no power, no cable", "cable", "silent for 10 min"
+    ),
+    "its window has ended": beats(
+        heard(NOW - 10, says(tasks=1)),
+        "still computes, though its window has ended",
+        "order MAC off",
+        "overdue by 15 min",
+        due_off=DueOff(NOW - 900, by_order=False),
+    ),
+    "an order told it to go": beats(
+        heard(NOW - 10, says(doing=Doing.SUSPENDED, suspended="user request")),
+        "has not gone, though an order told it to",
+        "order MAC off",
+        "overdue by 60 s",
+        due_off=DueOff(NOW - 60, by_order=True),
     ),
     "BOINC does not run": beats(
         heard(NOW - 10, Condition(), boinc="stopped"), "BOINC does not run, or does not answer", "reboot", "stopped"

@@ -30,7 +30,10 @@ from appliance.registry import database, forgetting, schema
 from appliance.registry.database import Registry
 from appliance.registry.overview import count_boots, newcomers_boots
 from appliance.registry.records import BootCounts, BootRow, Client, IgnoredRow
-from appliance.schedules import respites
+from appliance.schedules import holds, respites
+from appliance.schedules.hold import Hold
+from appliance.wake import requests
+from appliance.wake.request import WakeRequest, WakeResult
 from services.decision import Reason
 from services.dhcp.plan import Profile
 from services.ethernet import MacAddress, MacRange
@@ -140,6 +143,23 @@ def test_the_rows_that_came_with_schema_7_are_kept(path: Path) -> None:
     assert canary == Canary(
         1, new, old, "room 12", (MacRange(A, B),), Proof(3600.0, 90, 1), 1790000160.0, 3, 1790000170.0, 1790003760.0
     )
+
+
+def test_the_wakes_that_came_with_schema_10_are_kept(path: Path) -> None:
+    load(10, path)
+    with Registry(path) as registry:
+        assert requests.all_of(registry) == [
+            WakeRequest(1, A, "schedule night", 1790000180.0, 1, 1790000240.0, 1790000200.0, WakeResult.CAME),
+            WakeRequest(2, B, "hand", 1790000190.0, 0, 1790000190.0),
+        ]
+        forgetting.forget(registry, [A.value])
+        assert [each.mac for each in requests.all_of(registry)] == [B]
+
+
+def test_the_holds_that_came_with_schema_10_are_kept(path: Path) -> None:
+    load(10, path)
+    with Registry(path) as registry:
+        assert holds.all_of(registry) == {"room 12": Hold("room 12", False, 1790000170.0, 1790003770.0)}
 
 
 def test_the_respites_that_came_with_schema_10_are_kept(path: Path) -> None:

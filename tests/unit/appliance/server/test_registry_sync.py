@@ -14,6 +14,7 @@ from appliance.boot import next_boot
 from appliance.boot.next_boot import NextBoots
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
+from appliance.schedules import holds
 from appliance.server import registry_sync
 from appliance.server.counters import ServerCounters
 from appliance.server.registry_sync import RegistrySync
@@ -56,6 +57,9 @@ class ReadingBox:
 
     def refresh_allowlist(self) -> None:
         self.allowlist = self.registry.allowlist()
+
+    def refresh_windows(self) -> None:
+        self.holds = holds.all_of(self.registry)
 
 
 @pytest.fixture

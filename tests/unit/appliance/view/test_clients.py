@@ -46,7 +46,8 @@ def test_all_about_one_pc() -> None:
     document = as_json(details(RECORD, 1004.0))
     assert list(document) == [
         "mac", "label", "allowed", "first_seen", "boot", "now", "gui_rpc_password", "state", "boots", "firmware",
-        "next_boot", "heard", "facts", "boinc", "orders", "schedule", "gone_back",
+        "next_boot", "heard", "facts", "boinc", "orders", "schedule", "outside",
+        "gone_back",
         "image", "no_image",
     ]  # fmt: skip
     assert [boot["started"] for boot in document["boots"]] == [1000.0, 2000.0]

@@ -113,6 +113,7 @@ def test_the_document() -> None:
         "rollout": {"canary": None, "gone_back": []},
         "next_boots": [{"mac": str(MAC), "entry": "local", "taken": False}],
         "schedules": [],
+        "held": [],
         "allowed": {"entries": 1, "addresses": 1 << 24},
         "pcs": {"known": 4, "on": 3, "states": {"computing": 2, "booting": 1, "silent": 1}},
         "counted": {"clients": 4, "newcomers": 1},

@@ -13,7 +13,7 @@ from appliance.images.image_request import ImageVerb
 from appliance.registry.database import Registry
 from appliance.root_requests.answer import RootAnswer
 from services.ethernet import MacAddress, MacRange
-from tests.fakes.fleet import mac_of
+from tests.fakes.fleet import label_of, mac_of
 from tests.unit.appliance.control.box_of_pcs import BoxOfPcs
 
 PC = "02:00:aa:00:00:01"
@@ -30,12 +30,14 @@ def changes(box: BoxOfPcs) -> list[tuple[str, str, object]]:
     bodies = {
         "/api/v1/images": {"verb": "rollback"},
         "/api/v1/orders": {"target": str(mac_of(0)), "verb": "suspend"},
+        "/api/v1/wakes": {"target": str(mac_of(0))},
+        "/api/v1/rooms/{label}/hold": {"held": "off"},
         "/api/v1/allowlist": {"range": PC},
         "/api/v1/allowlist/{range}": {"label": "x"},
         "/api/v1/pcs/{mac}/next-boot": {"entry": "local"},
     }
     return [
-        (path.format(mac=mac_of(0), range="02:00:5e:*", number=1), method.upper(), bodies.get(path))
+        (path.format(mac=mac_of(0), range="02:00:5e:*", number=1, label="spare"), method.upper(), bodies.get(path))
         for path, methods in described.items()
         for method in methods
         if method != "get"
@@ -218,3 +220,44 @@ def test_a_body_that_is_no_json(own: BoxOfPcs) -> None:
     assert (answer.status_code, set(answer.json())) == (422, {"message", "hint"})
     large = own.change("/api/v1/orders", "POST", content=json.dumps({"target": "x" * (3 << 20)}).encode())
     assert large.status_code == 413
+
+
+def test_a_room_is_woken_and_one_request_cancelled(own: BoxOfPcs) -> None:
+    done = own.change("/api/v1/wakes", "POST", json={"target": label_of(0)})
+    assert done.status_code == 201
+    asked = done.json()["wakes"]
+    assert len(asked) > 5
+    assert (asked[0]["asked_by"], asked[0]["state"]) == ("hand", "waits for its turn")
+    first = asked[0]["id"]
+    assert own.change(f"/api/v1/wakes/{first}", "DELETE").json()["result"] == "cancelled"
+    again = own.change(f"/api/v1/wakes/{first}", "DELETE")
+    assert (again.status_code, again.json()["message"]) == (409, f"request {first} has ended: cancelled")
+    assert own.change("/api/v1/wakes/999999", "DELETE").status_code == 404
+    page = own.ask("/api/v1/wakes?open=true&limit=2").json()
+    assert [each["id"] for each in page["wakes"]] == [asked[-1]["id"], asked[-2]["id"]]
+    rest = own.ask(f"/api/v1/wakes?open=true&limit=500&before={page['next']}").json()
+    assert (len(rest["wakes"]), rest["next"]) == (len(asked) - 3, None)
+    assert len(own.ask("/api/v1/wakes?limit=500").json()["wakes"]) == len(asked)
+
+
+@pytest.mark.parametrize(("target", "status"), [("02:aa:00:00:00:01", 422), ("nowhere", 422), ("schedule:x", 422)])
+def test_nobody_is_woken_who_is_not_meant(own: BoxOfPcs, target: str, status: int) -> None:
+    before = dump(own)
+    done = own.change("/api/v1/wakes", "POST", json={"target": target})
+    assert done.status_code == status
+    assert "nothing was changed" in done.json()["message"]
+    assert dump(own) == before
+
+
+def test_a_room_is_held_and_released(own: BoxOfPcs) -> None:
+    path = "/api/v1/rooms/SPARE/hold"
+    done = own.change(path, "PUT", json={"held": "off"})
+    assert done.status_code == 200
+    assert (done.json()["label"], done.json()["held"], done.json()["until"]) == ("spare", "off", None)
+    assert [each["held"] for each in own.ask("/api/v1/rooms").json()["rooms"] if each["label"] == "spare"] == ["off"]
+    assert own.change(path, "PUT", json={"held": "on", "until": 1.0}).status_code == 422, "past"
+    assert own.change(path, "PUT", json={"held": "maybe"}).status_code == 422
+    assert own.change("/api/v1/rooms/nowhere/hold", "PUT", json={"held": "on"}).status_code == 404
+    assert own.ask("/api/v1/rooms").json()["rooms"][-1]["held"] == "off", "nothing was changed"
+    assert own.change(path, "DELETE").json()["held"] == ""
+    assert own.change(path, "DELETE").status_code == 200

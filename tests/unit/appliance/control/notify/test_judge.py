@@ -392,3 +392,27 @@ def test_conditions_that_keep_coming_wait_no_longer_than_five_minutes() -> None:
             memory = tell(memory, new, NOON + second)
     assert told_at[0][0] == 360
     assert [second for second, _ in told_at] == [360, 690, 1020]
+
+
+def test_pcs_that_did_not_come_when_they_were_woken_and_came_after_all() -> None:
+    days = Days(only(RuleName.NOT_WOKEN))
+    days.pass_(60)
+    away = [(mac(number), "room 12") for number in range(3)]
+    days.pass_(600, not_woken=tuple(away))
+    ((_, notice),) = days.told
+    assert notice.title == "[boot] Not woken: 3 PCs of room 12"
+    assert f"- room 12: {mac(0)}, {mac(1)}, {mac(2)}" in notice.body
+    assert "Wake on LAN on" in notice.body
+    # The next night one more stays away: it alone is news.
+    days.pass_(600, not_woken=(*away, (mac(9), "")))
+    assert days.told[1][1].title == f"[boot] Not woken: {mac(9)}"
+    days.pass_(3600)
+    assert (days.told[2][1].level, days.told[2][1].title) == ("good", "[boot] Came after all: 4 PCs")
+    assert len(days.told) == 3
+
+
+def test_a_server_that_is_down_says_nothing_of_who_came() -> None:
+    days = Days(only(RuleName.NOT_WOKEN))
+    days.pass_(60)
+    days.pass_(900, serving=False, not_woken=((mac(1), ""),))
+    assert days.told == []

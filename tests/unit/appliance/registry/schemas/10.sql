@@ -144,6 +144,7 @@ CREATE TABLE orders (
 INSERT INTO "orders" VALUES(1,90520741919489,'suspend',1790000141.0,1790000142.0,1790000143.0,'done');
 INSERT INTO "orders" VALUES(2,90520741919489,'finish-disk',1790000144.0,NULL,NULL,'');
 CREATE TABLE respites (mac INTEGER PRIMARY KEY, began REAL NOT NULL, until REAL NOT NULL);
+INSERT INTO "holds" VALUES('room 12','off',1790000170.0,1790003770.0);
 INSERT INTO "respites" VALUES(90520741919489,1790000160.0,1790003760.0);
 CREATE TABLE server (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 INSERT INTO "server" VALUES('services','[{"name": "dhcp", "address": "192.0.2.1", "port": 67}]');
@@ -158,6 +159,8 @@ CREATE TABLE wakes (
             id INTEGER PRIMARY KEY AUTOINCREMENT, mac INTEGER NOT NULL, asked_by TEXT NOT NULL, asked REAL NOT NULL,
             tries INTEGER NOT NULL, due REAL NOT NULL, ended REAL, result TEXT NOT NULL
         );
+INSERT INTO "wakes" VALUES(1,90520741919489,'schedule night',1790000180.0,1,1790000240.0,1790000200.0,'came');
+INSERT INTO "wakes" VALUES(2,90520741919490,'hand',1790000190.0,0,1790000190.0,NULL,'');
 CREATE INDEX boots_of_client ON boots (mac, id);
 CREATE INDEX heartbeats_seen ON heartbeats (at, boot, doing);
 CREATE INDEX orders_open ON orders (mac) WHERE ended IS NULL;
@@ -173,5 +176,6 @@ INSERT INTO "sqlite_sequence" VALUES('canaries',1);
 INSERT INTO "sqlite_sequence" VALUES('notices',1);
 INSERT INTO "sqlite_sequence" VALUES('orders',2);
 INSERT INTO "sqlite_sequence" VALUES('events',33);
+INSERT INTO "sqlite_sequence" VALUES('wakes',2);
 COMMIT;
 PRAGMA user_version = 10;
