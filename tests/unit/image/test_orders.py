@@ -185,6 +185,30 @@ def test_a_pc_that_is_switched_off_says_so_and_one_that_restarts_does_not(pc: Pc
     assert pc.box.stages() == ["off"]
 
 
+def test_before_a_pc_goes_off_its_cards_listen_for_the_packet_that_switches_it_on(pc: Pc) -> None:
+    pc.program(
+        "ethtool", 'echo "$*" >> ROOT/ethtool\n[ "$2" = eth9 ] || { echo "Operation not supported" >&2; exit 1; }\n'
+    )
+    wakeup = pc.root / "class/net/eth9/device/power/wakeup"
+    wakeup.parent.mkdir()
+    wakeup.write_text("disabled\n")
+    # One that cannot, and one that is no card.
+    (pc.root / "class/net/eth10/device").mkdir(parents=True)
+    (pc.root / "class/net/lo").mkdir()
+    for name in ("eth10", "lo"):
+        (pc.root / "class/net" / name / "address").write_text("52:54:00:00:00:01\n")
+    (pc.root / "jobs").write_text("132 reboot.target start waiting\n")
+    assert pc.run("off").stdout == ""
+    assert pc.told("ethtool") == []
+    (pc.root / "jobs").write_text("132 poweroff.target start waiting\n")
+    said = pc.run("off").stdout
+    assert sorted(pc.told("ethtool")) == ["-s eth10 wol g", "-s eth9 wol g"]
+    assert wakeup.read_text() == "enabled\n"
+    assert "eth9 listens for the packet that switches this PC on\n" in said
+    assert "eth10 does not listen for packets while this PC is off: Operation not supported\n" in said
+    assert pc.box.stages() == ["off"]
+
+
 def test_a_box_that_is_away_delays_no_shutdown(pc: Pc) -> None:
     (pc.root / "jobs").write_text("132 poweroff.target start waiting\n")
     pc.box.shutdown()

@@ -206,6 +206,20 @@ def test_whatever_hangs_the_pc_restarts(pc: OwnedPc) -> None:
     pc.waits_for(lambda: trigger.exists() and trigger.read_text() == "b\n", "the reset")
 
 
+def test_one_that_was_killed_in_the_middle_goes_on(pc: OwnedPc) -> None:
+    pc.box.replies = [503]
+    pc.watch()
+    pc.press(A)
+    leaving = pc.run_directory / "leaving"
+    pc.waits_for(lambda: leaving.exists() and leaving.read_text() == "owner\n", "the beginning")
+    assert pc.owner
+    os.killpg(pc.owner.pid, signal.SIGKILL)
+    pc.owner.wait()
+    before = len(pc.told("systemctl"))
+    pc.watch()  # as systemd does
+    pc.waits_for(lambda: len(pc.told("systemctl")) > before, "it restarts")
+
+
 def test_the_end_of_a_shutdown_is_the_reset(pc: OwnedPc) -> None:
     """systemd's last step ends all that still runs."""
     pc.watch()
