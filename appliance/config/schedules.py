@@ -16,6 +16,8 @@ LARGEST_FILE = 64 << 10
 """Bytes of a file of holidays."""
 LONGEST_GRACE = 86400
 """Seconds."""
+LONGEST_RESPITE = 7 * 86400
+"""Seconds."""
 
 
 class HolidayFile(str):
@@ -55,7 +57,7 @@ def _dates(path: Path) -> tuple[datetime.date, ...]:
 class ScheduleSettings:
     """One schedule. `time_zone` is a name of tzdata, or empty: as for the PCs. `at_start`: whether the box switches its
     PCs on at the beginning of a window. `at_end` is what PCs do at the end of one, after at most `grace` seconds in
-    which they finish their work."""
+    which they finish their work. For `respite` seconds the box leaves a PC alone that its owner took back."""
 
     windows: tuple[WeeklyWindow, ...] = ()
     time_zone: str = ""
@@ -63,6 +65,7 @@ class ScheduleSettings:
     at_start: Literal["wake", "nothing"] = "nothing"
     at_end: Literal["power off", "reboot to local disk", "suspend BOINC", "nothing"] = "power off"
     grace: int = 600
+    respite: int = 3600
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.windows) <= MOST_WINDOWS:
@@ -72,6 +75,8 @@ class ScheduleSettings:
             raise ValueError(f"holidays: at most {MOST_HOLIDAYS} days")
         if not 0 <= self.grace <= LONGEST_GRACE:
             raise ValueError(f"grace: must be from 0 to {LONGEST_GRACE} seconds")
+        if not 0 <= self.respite <= LONGEST_RESPITE:
+            raise ValueError(f"respite: must be from 0 to {LONGEST_RESPITE} seconds")
 
     @property
     def dates(self) -> tuple[datetime.date, ...]:

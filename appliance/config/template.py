@@ -144,6 +144,7 @@ interfaces = ["{interface}"]
 #   at_start = "nothing"                 # "wake": this server switches them on, see [wake]
 #   at_end = "power off"                 # "reboot to local disk", "suspend BOINC", "nothing"
 #   grace = 600                          # seconds in which PCs finish work before that
+#   respite = 3600                       # seconds in which a PC is left alone that its owner took back by a key
 #   holidays = ["2026-12-24"]            # whole days to compute; or a file of them: "/etc/netboot-appliance/holidays"
 #   time_zone = ""                       # "Europe/Berlin"; default: as in [live]
 

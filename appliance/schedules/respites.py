@@ -1,6 +1,6 @@
 """PCs that their owners took back, and until when the box leaves them alone. A table of the registry.
 
-Until then it neither wakes them nor boots its live system there; what a person asks for still counts. It decides
+Until then it neither wakes them nor boots its live system there, unless `boot next` says so. It decides
 nothing itself: who wakes and who boots asks here.
 """
 

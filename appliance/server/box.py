@@ -16,6 +16,7 @@ from appliance.boot.choices import loaders
 from appliance.boot.next_boot import NextBoots
 from appliance.boot.report_limit import ReportLimit
 from appliance.config.file import Config
+from appliance.config.schedules import ScheduleSettings
 from appliance.exports.grants import mountable
 from appliance.firmware.memory import FirmwareMemory
 from appliance.heartbeats.pace import next_in
@@ -233,15 +234,18 @@ class Box:
             return boot
         self.addresses.met(mac, peer)
         now = self._journal.now()
-        if not self.heartbeats.take(boot, heartbeat, now, time.monotonic()):
+        allowed = self.allowlist.decide(mac)
+        label, schedule = (allowed.label, allowed.settings.schedule) if allowed else ("", "")
+        settings = self.config.schedule(schedule) if schedule else None
+        respite = settings.respite if settings else ScheduleSettings.respite
+        if not self.heartbeats.take(boot, heartbeat, now, time.monotonic(), respite):
             return Ignore(Reason.TOO_MANY_HEARTBEATS)
         self.counters.count_heartbeat()
         self.files_placed(mac, heartbeat.facts.get("files", ""))
-        allowed = self.allowlist.decide(mac)
         open_orders = self.heartbeats.orders_for(boot, now)
-        label = allowed.label if allowed else ""
         window = self._window_ends.of(allowed, boot.started, now) if allowed else None
-        return HeartbeatReply(now, next_in(mac, now), self.files_tag(mac), open_orders, label, window)
+        files = self.files_tag(mac)
+        return HeartbeatReply(now, next_in(mac, now), files, open_orders, label, window, owned=settings is not None)
 
     def exchange(self, mac: MacAddress, token: str, peer: IPv4Address) -> str | Ignore:
         """A token that takes the place of this one, which from then on opens nothing. The first answer may get lost, so

@@ -2,7 +2,8 @@
 
 A registry that cannot be written stops nothing: the batch at hand is tried again, and behind it only the latest
 heartbeat of each PC waits. A server that is killed loses the heartbeats of the last second. This thread also ends the
-orders that nobody fetched, has PCs start their disks that say that they are on their way there, and deletes what is too
+orders that nobody fetched, has PCs start their disks that say that they are on their way there, gives those a respite
+that their owners took back, and deletes what is too
 old (appliance/registry/retention.py).
 """
 
@@ -25,6 +26,7 @@ from appliance.journal.timeline import DISK
 from appliance.registry.database import Registry
 from appliance.registry.retention import Retention
 from appliance.registry.sql_errors import SqlError, explain, is_locked
+from appliance.schedules import respites
 from appliance.server.pending_heartbeats import Pending, PendingHeartbeats, TimedHeartbeat
 from services.boinc.condition import Condition, to_json
 
@@ -145,7 +147,10 @@ class HeartbeatWriter:
             with registry.edit():
                 for mac in batch.to_disk:
                     next_boot.write(registry, mac, DISK)
+                for mac, (now, until) in batch.respites.items():
+                    respites.write(registry, mac, now, until)
             batch.to_disk.clear()
+            batch.respites.clear()
         while some := list(islice(batch.heartbeats.values(), _AT_ONCE)):
             read = [self._row(registry, timed) for timed in some]
             with registry.transaction():

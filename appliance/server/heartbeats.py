@@ -17,7 +17,7 @@ from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError
 from appliance.server.pending_heartbeats import PendingHeartbeats, TimedHeartbeat
 from services.ethernet import MacAddress
-from services.http.heartbeats import MOST_ORDERS, Heartbeat, OrderEnd, OrderVerb, WindowEnd
+from services.http.heartbeats import LEAVING_FOR_OWNER, MOST_ORDERS, Heartbeat, OrderEnd, OrderVerb, WindowEnd
 from services.rate_limit import RateLimit
 
 AT_ONCE = 4
@@ -65,14 +65,16 @@ class Heartbeats:
             self._lost = self.pending.lost
             self._registry.set_server("heartbeats_lost", self._lost)
 
-    def take(self, boot: Boot, heartbeat: Heartbeat, at: float, now: float) -> bool:
+    def take(self, boot: Boot, heartbeat: Heartbeat, at: float, now: float, respite: float = 0.0) -> bool:
         """Take a heartbeat of this boot, unless the PC sends too many; `at` is in seconds since the epoch, `now` in
-        monotonic seconds."""
+        monotonic seconds. `respite`: for how many seconds its owner has the PC, if it leaves for that."""
         if not self._limit.take(boot.mac, now):
             return False
         self.pending.add(TimedHeartbeat(boot.id, at, heartbeat))
         if heartbeat.facts.get("leaving") == WindowEnd.DISK:
             self.pending.to_disk(boot.mac)
+        elif heartbeat.facts.get("leaving") == LEAVING_FOR_OWNER:
+            self.pending.taken_back(boot.mac, at, at + respite)
         for end in heartbeat.ended:
             self._end(boot.mac, end, at)
         return True

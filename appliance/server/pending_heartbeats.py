@@ -42,12 +42,13 @@ class TimedHeartbeat:
 @dataclass(slots=True)
 class Pending:
     """What is to be written: heartbeats by MAC address, when orders were first sent, when and how others ended, which
-    PCs start their disks at their next boot."""
+    PCs start their disks at their next boot, and which of them their owners took back: when, and until when."""
 
     heartbeats: dict[int, TimedHeartbeat] = field(default_factory=dict)
     sent: dict[int, float] = field(default_factory=dict)
     ended: dict[int, tuple[float, str]] = field(default_factory=dict)
     to_disk: set[MacAddress] = field(default_factory=set)
+    respites: dict[MacAddress, tuple[float, float]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.heartbeats or self.sent or self.ended or self.to_disk)
@@ -91,6 +92,12 @@ class PendingHeartbeats:
         """Have it written that this PC starts its disk at its next boot."""
         with self._lock:
             self._pending.to_disk.add(mac)
+
+    def taken_back(self, mac: MacAddress, now: float, until: float) -> None:
+        """Have it written that this PC starts its disk at its next boot, and is left alone until then."""
+        with self._lock:
+            self._pending.to_disk.add(mac)
+            self._pending.respites[mac] = now, until
 
     @property
     def waiting(self) -> bool:

@@ -58,6 +58,10 @@ class WindowEnd(StrEnum):
     SUSPEND = "suspend"
 
 
+LEAVING_FOR_OWNER = "owner"
+"""How a PC leaves, beside those of `WindowEnd`: its owner has pressed a key, and it starts its disk."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToldWindow:
     """A time to compute: now, or the next one. `begin` and `end` are in seconds since the epoch. At the end the PC has
@@ -91,7 +95,8 @@ class Heartbeat:
 class HeartbeatReply:
     """What a PC is told. `time` is in seconds since the epoch, `next` is in how many seconds it is to send again,
     `files` is the tag of the BOINC files that it should have, or empty. `orders` have a number and a verb each. `label`
-    is for the PC's screen. `window`: None if the PC may compute until somebody says otherwise."""
+    is for the PC's screen. `window`: None if the PC may compute until somebody says otherwise. `owned`: whether a key
+    on its keyboard gives the PC back to its owner."""
 
     time: float
     next: int
@@ -99,6 +104,7 @@ class HeartbeatReply:
     orders: tuple[tuple[int, OrderVerb], ...] = ()
     label: str = ""
     window: ToldWindow | None = None
+    owned: bool = False
 
 
 def decode(mac: MacAddress, body: bytes) -> Heartbeat | Ignore:
@@ -126,6 +132,8 @@ def encode(reply: HeartbeatReply) -> bytes:
         lines.append(f"label={printable(reply.label, LONGEST_LABEL)}")
     if (window := reply.window) is not None:
         lines.append(f"window={window.begin:.0f} {window.end:.0f} {window.grace} {window.action}")
+    if reply.owned:
+        lines.append("owner=yes")
     lines += [f"order={number} {verb}" for number, verb in reply.orders[:MOST_ORDERS]]
     return "".join(f"{line}\n" for line in lines).encode()
 

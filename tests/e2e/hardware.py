@@ -7,7 +7,7 @@ OTHER_CARD = ("-netdev", "hubport,id=n1,hubid=1", "-device", "virtio-net-pci,net
 """A card with a link, on a network where nobody answers; its slot comes before that of the card the PC boots from."""
 
 _BOOT_CODE = bytes.fromhex("fa31c08ed8be227cac84c0741288c4bafd03eca82074f8baf80388e0eeebe9f4ebfd")
-"""For 16 bits, at 0x7c00: waits for the serial port and sends it the next byte of what follows, until one is 0."""
+"""For 16 bits, at 0x7c00: sends what follows to the serial port, byte by byte, until one is 0; then it halts."""
 
 
 def boot_code(words: str) -> bytes:

@@ -1,10 +1,11 @@
 """The main job, end to end, as one story: each test continues where the previous one left the room.
 
 An allowed UEFI PC boots and computes; strangers get nothing; one of them is allowed while the box serves; the first
-PC's power is cut in the middle of a task, it gets orders and a new account key, and at last its time to compute ends,
-while the other one falls silent and a third finds no NFS. The administrator has the page open all the time, and does
-there what the page offers. Meanwhile one release takes another one's place, and a broken one is tried by one PC and
-taken back. The PCs overlap, since an emulated one needs a minute or two to boot.
+PC's power is cut in the middle of a task, it gets orders and a new account key, its owner takes it back by a key, it is
+woken and resumes its task, and at last its time to compute ends, while the other one falls silent and a third finds no
+NFS. The administrator has the page open all the time, and does there what the page offers. Meanwhile one release takes
+another one's place, and a broken one is tried by one PC and taken back. The PCs overlap, since an emulated one needs a
+minute or two to boot.
 """
 
 import email
@@ -33,11 +34,13 @@ from image import release
 from services.boinc.idleness import KEY_REFUSED
 from services.decision import Reason
 from services.ethernet import MacAddress
-from tests.e2e.hardware import OTHER_CARD, ahci_disk
+from services.wake_on_lan import PORT, magic_packet
+from tests.e2e.hardware import OTHER_CARD, ahci_disk, boot_code
 from tests.e2e.rooms import assert_ramdisks, furnished_room
 from tests.e2e.wire import frames
 from tests.fakes import boinc_control
 from tests.fakes.boinc_project import ACCOUNT_KEY, read_status
+from tests.netns.scripted_pc import FrameListener
 from tests.room.live_image import CUSTOMIZED
 from tests.room.namespaces import Namespace
 from tests.room.nfs import nfs_list
@@ -57,6 +60,15 @@ BOOT_SECONDS = 900
 ORDER_SECONDS = 480
 """A PC fetches an order with its next heartbeat, and tells what came of it with the one after that."""
 MIB = 1 << 20
+FROM_KEY_TO_RESET = 20
+"""Seconds."""
+RESPITE = 10
+OWNED = f"""
+[schedules.always]
+windows = ["Mon-Sun"]
+respite = {RESPITE}
+"""
+OWN_DISK = "the office starts from its own disk"
 MAIL = f"""
 [notify]
 addresses = ["administrator@example.org"]
@@ -105,7 +117,7 @@ OWN = (
 @pytest.fixture(scope="module")
 def room() -> Iterator[Room]:
     """A room in which the project and the box run."""
-    with furnished_room("main-job", job_seconds=JOB_SECONDS, settings=MAIL, page=True) as room:
+    with furnished_room("main-job", job_seconds=JOB_SECONDS, settings=MAIL + OWNED, page=True) as room:
         room.start_project(attacks=True)
         room.start_box()
         yield room
@@ -129,7 +141,7 @@ def mails(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An office PC's disk: a GPT with an ext4 file system and a swap partition."""
+    """An office PC's disk: a GPT with an ext4 file system and a swap partition, and code for a BIOS."""
     folder = tmp_path_factory.mktemp("disk")
     disk, system, swap = folder / "disk", folder / "system", folder / "swap"
     for path, size in ((disk, 64 * MIB), (system, 30 * MIB), (swap, 30 * MIB)):
@@ -140,6 +152,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["mkfs.ext4", "-q", "-L", "windows", system], check=True)
     subprocess.run(["mkswap", "--quiet", swap], check=True, capture_output=True)
     with disk.open("r+b") as file:
+        file.write(boot_code(OWN_DISK))
         for path, offset in ((system, MIB), (swap, 32 * MIB)):
             file.seek(offset)
             file.write(path.read_bytes())
@@ -155,7 +168,7 @@ def disk_before(disk: Path) -> str:
 def first(room: Room, page: RoomPage, disk: Path, disk_before: str) -> Pc:
     """The allowed UEFI PC, with a disk and two cards, of which it boots from the second; on from the beginning."""
     assert "No PC has booted yet" in page.text()
-    room.appliance("allow", "add", str(FIRST), "--label", "the first")
+    room.appliance("allow", "add", str(FIRST), "--label", "the first", "--schedule", "always")
     pc = room.pc(FIRST, "uefi", extra=(*ahci_disk(disk), *OTHER_CARD))
     pc.power_on()
     return pc
@@ -218,6 +231,20 @@ def server_process(room: Room, first: Pc) -> int:
 def interrupted() -> list[str]:
     """The task that the power cut interrupts, once it has."""
     return []
+
+
+@dataclass
+class TakenBack:
+    """The task that ran when its owner took the PC back, how far its checkpoint was afterwards, and when that was."""
+
+    task: str = ""
+    saved: int = 0
+    at: float = 0.0
+
+
+@pytest.fixture(scope="module")
+def taken_back() -> TakenBack:
+    return TakenBack()
 
 
 @pytest.fixture
@@ -464,11 +491,65 @@ def test_a_key_that_the_project_refuses_is_told_and_a_new_one_reaches_the_runnin
     assert {task.state for task in results(room, FIRST)} <= {"sent", "uploaded", "reported"}
 
 
+def test_a_key_saves_the_work_and_restarts_the_pc_within_20_seconds(
+    room: Room, first: Pc, taken_back: TakenBack
+) -> None:
+    room.wait_until(
+        lambda: 3 <= checkpoint(room, FIRST) <= JOB_SECONDS // 2, BOOT_SECONDS, "a task of the first PC under way"
+    )
+    (task,) = unfinished(room, FIRST)
+    before = checkpoint(room, FIRST)
+    pressed = time.monotonic()
+    first.type("a")
+    first.wait_until_off(ORDER_SECONDS)  # QEMU ends at a reset
+    assert time.monotonic() - pressed < FROM_KEY_TO_RESET
+    assert "a key was pressed: this PC saves its work, and then starts from its own disk" in first.text()
+    taken_back.task, taken_back.saved, taken_back.at = task.name, checkpoint(room, FIRST), time.time()
+    assert taken_back.saved >= before
+
+
+def test_then_its_own_disk_starts(room: Room, first: Pc) -> None:
+    # From here on its firmware starts as a BIOS, for which a disk with something to say is a few bytes.
+    first.firmware = "bios"
+    first.power_on()
+    first.wait_for(OWN_DISK, 120)
+    assert room.boot(FIRST)["entry"] == "local"
+    assert len(first.serial_logs) == 3
+    first.power_off()
+
+
+def test_it_is_woken_when_its_respite_is_over(room: Room, first: Pc, taken_back: TakenBack) -> None:
+    time.sleep(max(0.0, taken_back.at + RESPITE - time.time()))
+    listener = FrameListener(room.other)
+    room.appliance("wake", str(FIRST))
+
+    def woken() -> bool:
+        return magic_packet(FIRST) in [frame.payload for frame in listener.heard() if frame.port == PORT]
+
+    room.wait_until(woken, 30, "the packet that wakes the first PC, on the wire")
+    listener.close()
+    first.power_on()  # which QEMU's cards do not do by themselves
+
+
 def test_the_pc_fails_with_the_broken_release_and_starts_again(room: Room, second: Pc, releases: Releases) -> None:
     second.wait_until_off(BOOT_SECONDS)  # it restarts itself
     assert room.boot(SECOND)["release"] == releases.broken
     second.power_on(may_go_off=True)
     second.wait_for("Linux version", BOOT_SECONDS)  # the box is silent for a while in the next test
+
+
+def test_the_woken_pc_resumes_its_task_where_it_was_saved(room: Room, first: Pc, taken_back: TakenBack) -> None:
+    def is_reported() -> bool:
+        return taken_back.task in [task.name for task in reported(room, FIRST)]
+
+    room.wait_until(is_reported, BOOT_SECONDS, "the first PC to report the task that it saved for its owner")
+    (resumed,) = (task for task in reported(room, FIRST) if task.name == taken_back.task)
+    assert resumed.output["resumed_from"] >= taken_back.saved
+    assert resumed.output["total"] == JOB_SECONDS
+    assert room.boot(FIRST)["entry"] != "local"
+    asked = json.loads(room.appliance("wake", "list", "--json").stdout)
+    assert [(each["mac"], each["result"]) for each in asked] == [(str(FIRST), "came")]
+    assert len(first.serial_logs) == 4
 
 
 def test_at_the_end_of_its_window_the_pc_switches_off_though_the_box_is_silent(room: Room, first: Pc) -> None:
@@ -488,7 +569,7 @@ def test_at_the_end_of_its_window_the_pc_switches_off_though_the_box_is_silent(r
     finally:
         room.serve.signal(signal.SIGCONT)
     first.wait_for("the time to compute has ended: no new work; within 20 seconds this PC switches off", 1)
-    assert len(first.serial_logs) == 2
+    assert len(first.serial_logs) == 4
     room.configuration.write_text(before)
     room.appliance("reload")
 
@@ -533,7 +614,7 @@ def test_neither_pc_nor_any_other_host_reaches_the_files_of_the_first(room: Room
 
 def test_the_first_pcs_disk_is_as_it_was(first: Pc, disk: Path, disk_before: str) -> None:
     # The image has no disk drivers. If it ever gets some, this fails: then only the checksum would protect the disk.
-    assert len(first.serial_logs) == 2
+    assert len(first.serial_logs) == 4
     assert not any(re.search(r"\bsda\b", log.read_text(errors="replace")) for log in first.serial_logs)
     first.power_off()
     assert sha256(disk) == disk_before

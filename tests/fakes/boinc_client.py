@@ -36,12 +36,15 @@ class Project:
 
 @dataclass
 class Task:
-    """A task, which runs unless `state` says that it has ended: 5 is uploaded."""
+    """A task, which runs unless `state` says that it has ended: 5 is uploaded. `cpu` and `checkpoint` are the seconds
+    of processor time that it has had, by now and at its latest checkpoint."""
 
     name: str
     project: str = "https://project.example/"
     state: int = 2
     running: bool = True
+    cpu: float = 470.0
+    checkpoint: float = 470.0
 
     def xml(self) -> str:
         xml = f"<result>\n    <name>{self.name}</name>\n    <project_url>{self.project}</project_url>\n"
@@ -50,6 +53,8 @@ class Task:
             xml += "    <ready_to_report/>\n"
         if self.running and self.state == 2:
             xml += "<active_task>\n    <active_task_state>1</active_task_state>\n"
+            xml += f"    <checkpoint_cpu_time>{self.checkpoint:.6f}</checkpoint_cpu_time>\n"
+            xml += f"    <current_cpu_time>{self.cpu:.6f}</current_cpu_time>\n"
             xml += "    <fraction_done>0.470000</fraction_done>\n</active_task>\n"
         return f"{xml}</result>\n"
 

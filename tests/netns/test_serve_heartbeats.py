@@ -12,6 +12,7 @@ from appliance.boot.policy import reporting_token
 from appliance.heartbeats import days, orders, store
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.registry.database import Registry
+from appliance.schedules import respites
 from services.decision import Reason
 from services.http.heartbeats import LONGEST_HEARTBEAT, OrderVerb
 from tests.netns.attacked_box import TIMEOUT, AttackedBox, FarPc
@@ -89,6 +90,7 @@ def test_what_is_pending_is_written_when_the_server_stops(attacked: AttackedBox)
     assert [order.split()[1] for order in told] == ["update"]
     begin, end, *then = reply["window"].split()
     assert then == ["600", "disk"]
+    assert reply["owner"] == "yes"
     assert int(end) - int(begin) == 41400
     assert pc.heartbeat(token, HEAD + b"leaving=disk\n\n")[0] == 200
 
@@ -97,6 +99,16 @@ def test_what_is_pending_is_written_when_the_server_stops(attacked: AttackedBox)
             return [each.entry for each in next_boot.all_of(opened) if each.mac == pc.mac]
 
     wait_until(lambda: asked() == ["local"], TIMEOUT, "its next boot to start its disk", 0.05)
+
+    def left_alone() -> float:
+        """For how many seconds the PC's owner has it."""
+        with registry(attacked) as opened:
+            return respites.of(opened).get(pc.mac, 0.0) - time.time()
+
+    assert left_alone() < 0
+    assert pc.heartbeat(token, HEAD + b"leaving=owner\n\n")[0] == 200
+    wait_until(lambda: left_alone() > 0, TIMEOUT, "its respite", 0.05)
+    assert 3600 - TIMEOUT < left_alone() <= 3600
 
     def counted() -> tuple[int, int]:
         """For how long the PC counts as on, and how long ago the first of its heartbeats was when the last one came."""

@@ -165,6 +165,7 @@ class Pc:
             ("/sys/class/", f"{self.root}/class/"),
             ("/sys/bus/pci/devices", f"{self.root}/pci"),
             ("/dev/tty1", f"{self.root}/dev/tty1"),
+            ("/dev/input/", f"{self.root}/dev/input/"),
             ('> "/dev/$console"', f'>> "{self.root}/dev/$console"'),
             ("/var/lib/boinc-client", self.root / "data"),
             ("/run/netboot", f"{self.root}/run/netboot"),

@@ -163,7 +163,10 @@ def test_before_the_pc_goes_finished_tasks_are_reported(pc: Pc) -> None:
     assert pc.uptime < 40
     pc.condition.changes.clear()
     pc.condition.tasks = [Task("c")]
-    assert pc.run("farewell").stdout == "shutting down; what is finished is reported first\n"
+    assert pc.run("farewell").stdout == (
+        "shutting down; tasks save their work, and what is finished is reported first\n"
+        "1 tasks ran; 0 of them have saved nothing since\n"
+    )
     assert pc.condition.changes == []
 
 
@@ -179,6 +182,30 @@ def test_a_pc_that_is_switched_off_says_so_and_one_that_restarts_does_not(pc: Pc
     assert pc.box.stages() == []
     (pc.root / "jobs").write_text("131 shutdown.target start waiting\n132 poweroff.target start waiting\n")
     pc.run("off")
+    assert pc.box.stages() == ["off"]
+
+
+def test_before_a_pc_goes_off_its_cards_listen_for_the_packet_that_switches_it_on(pc: Pc) -> None:
+    pc.program(
+        "ethtool", 'echo "$*" >> ROOT/ethtool\n[ "$2" = eth9 ] || { echo "Operation not supported" >&2; exit 1; }\n'
+    )
+    wakeup = pc.root / "class/net/eth9/device/power/wakeup"
+    wakeup.parent.mkdir()
+    wakeup.write_text("disabled\n")
+    # One that cannot, and one that is no card.
+    (pc.root / "class/net/eth10/device").mkdir(parents=True)
+    (pc.root / "class/net/lo").mkdir()
+    for name in ("eth10", "lo"):
+        (pc.root / "class/net" / name / "address").write_text("52:54:00:00:00:01\n")
+    (pc.root / "jobs").write_text("132 reboot.target start waiting\n")
+    assert pc.run("off").stdout == ""
+    assert pc.told("ethtool") == []
+    (pc.root / "jobs").write_text("132 poweroff.target start waiting\n")
+    said = pc.run("off").stdout
+    assert sorted(pc.told("ethtool")) == ["-s eth10 wol g", "-s eth9 wol g"]
+    assert wakeup.read_text() == "enabled\n"
+    assert "eth9 listens for the packet that switches this PC on\n" in said
+    assert "eth10 does not listen for packets while this PC is off: Operation not supported\n" in said
     assert pc.box.stages() == ["off"]
 
 

@@ -100,6 +100,7 @@ def test_a_file_of_holidays(tmp_path: Path) -> None:
         (NIGHT + 'at_end = "sleep"\n', "/etc/c.toml:3: [schedules.night] at_end", "power off, reboot to local disk"),
         (NIGHT + "grace = 86401\n", "/etc/c.toml:3: [schedules.night] grace: must be from 0 to 86400 seconds", ""),
         (NIGHT + 'grace = "10 min"\n', "/etc/c.toml:3: [schedules.night] grace", "write a whole number"),
+        (NIGHT + "respite = -1\n", "/etc/c.toml:3: [schedules.night] respite: must be from 0 to 604800 seconds", ""),
         (NIGHT + 'time_zone = "Berlin"\n', "/etc/c.toml:3: [schedules.night] time_zone: this server knows no", ""),
         (NIGHT + 'holidays = ["24.12."]\n', "/etc/c.toml:3: [schedules.night] holidays", "write a date as 2026-12-24"),
         (NIGHT + "holidays = [2026-12-24T00:00:00]\n", "/etc/c.toml:3: [schedules.night] holidays", "write a date"),

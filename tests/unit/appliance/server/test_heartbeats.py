@@ -12,6 +12,7 @@ from appliance.boot.policy import reporting_token
 from appliance.heartbeats import orders
 from appliance.heartbeats.records import EXPIRES_AFTER, Order
 from appliance.registry.database import Registry
+from appliance.schedules import respites
 from appliance.server.heartbeat_writer import HeartbeatWriter
 from appliance.server.heartbeats import AT_ONCE
 from appliance.server.registry_sync import RegistrySync
@@ -142,6 +143,29 @@ def test_a_pc_that_leaves_for_its_disk_starts_it_at_its_next_boot_and_only_then(
     assert box.started == "local"
     box.power_on()
     assert box.started == "boinc"
+
+
+def test_a_pc_whose_owner_took_it_back_starts_its_disk_and_has_a_respite(box: Beating) -> None:
+    reply = box.beat(leaving="owner")
+    assert isinstance(reply, HeartbeatReply)
+    assert not reply.owned, "it has no schedule: nobody has it but the box"
+    box.writer.turn()
+    assert respites.of(box.registry) == {PC: box.now + 3600}
+    box.box.configure(box.config('[schedules.night]\nwindows = ["Sat-Sun"]\nrespite = 600\n'))
+    box.allow(BootSettings(schedule="night"))
+    box.box.refresh_allowlist()
+    reply = box.beat(leaving="owner")
+    assert isinstance(reply, HeartbeatReply)
+    assert reply.owned
+    box.writer.turn()
+    box.sync.turn(0.0)
+    until = box.now + 600
+    assert respites.of(box.registry) == {PC: until}
+    box.power_on()
+    assert box.started == "local"
+    box.beat(leaving="disk")
+    box.writer.turn()
+    assert respites.of(box.registry) == {PC: until}, "by order or at the end of a window"
 
 
 def test_a_pc_that_sends_too_many(tmp_path: Path) -> None:

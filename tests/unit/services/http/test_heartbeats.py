@@ -105,6 +105,9 @@ def test_a_reply() -> None:
     assert encode(HeartbeatReply(1790000001.0, 60, "", orders[:1], window=window)) == (
         b"time=1790000001\nnext=60\nwindow=1790000000 1790041400 600 disk\norder=7 suspend\n"
     )
+    assert encode(HeartbeatReply(1.0, 60, "", window=window, owned=True)) == (
+        b"time=1\nnext=60\nwindow=1790000000 1790041400 600 disk\nowner=yes\n"
+    )
     assert encode(HeartbeatReply(1.0, 60, "", label="Büro\norder=1 off")).decode() == (
         "time=1\nnext=60\nlabel=Büro\\norder=1 off\n"
     )

@@ -4,7 +4,7 @@
 #   orders/ID   what came of that order; "running" until it has ended
 #   suspended   BOINC is to compute nothing
 #   finishing   ID VERB of the finish under way
-#   leaving     off, reboot or disk, once the server knows of all orders that have ended
+#   leaving     off, reboot or disk, once the server knows of all orders that have ended; owner: see owner
 # What it was told of its time to compute is in window.sh.
 
 ORDERS=$RUN/orders
@@ -175,7 +175,9 @@ keep_orders() {
 
 # leave: go, if an order said so and the server has been told of it. What was not told would come again at the next boot.
 leave() {
-	if [ -e "$RUN/leaving" ] && [ ${#untold[@]} -eq 0 ]; then go; fi
+	[ -e "$RUN/leaving" ] && [ ${#untold[@]} -eq 0 ] || return 0
+	# It goes by itself, and sooner.
+	if [ "$(first "$RUN/leaving")" != owner ]; then go; fi
 }
 
 # go: switch off or restart.

@@ -29,6 +29,10 @@ why_suspended() {
 condition() {
 	local tasks running mode reason failing health
 	[ ! -r "$RUN/state" ] || read -r health _ < "$RUN/state"
+	if [ "$(first "$RUN/leaving")" = owner ]; then
+		condition="a key was pressed: this PC saves its work, and then starts from its own disk"
+		return
+	fi
 	if [ -e "$RUN/ending" ]; then
 		read -r _ condition < "$RUN/ending"
 		condition="finishing, since the time to compute has ended: soon this PC $(goes "$condition")"
@@ -114,6 +118,7 @@ draw() {
 		[ -z "$until" ] || printf '  Until      %s\n' "$until"
 		printf '\n  %s\n' "${condition^}"
 		[ -z "$unheard" ] || printf '  %s\n' "$unheard"
+		[ ! -e "$RUN/owned" ] || printf '\n  Do you need this PC? Press any key: it starts from its own disk.'
 		printf '\n  The power button shuts this PC down cleanly. Its work is kept on the server.\n'
 	} > "$RUN/screen"
 	(timeout -s KILL 5 cat "$RUN/screen" > /dev/tty1) 2> /dev/null || true
