@@ -1,7 +1,7 @@
 """PCs that their owners took back, and until when the box leaves them alone. A table of the registry.
 
-Until then it neither wakes them nor boots its live system there, unless `boot next` says so. It decides
-nothing itself: who wakes and who boots asks here.
+Until then it neither wakes them nor boots its live system there, unless `boot next` says so. Nothing is decided here:
+who wakes and who boots asks.
 """
 
 from appliance.registry import rows
