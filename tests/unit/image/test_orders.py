@@ -165,7 +165,7 @@ def test_before_the_pc_goes_finished_tasks_are_reported(pc: Pc) -> None:
     pc.condition.tasks = [Task("c")]
     assert pc.run("farewell").stdout == (
         "shutting down; tasks save their work, and what is finished is reported first\n"
-        "1 tasks ran; 0 of them have saved nothing since\n"
+        "tasks that ran: 1; without a checkpoint since: 0\n"
     )
     assert pc.condition.changes == []
 
@@ -205,7 +205,7 @@ def test_before_a_pc_goes_off_its_cards_listen_for_the_packet_that_switches_it_o
     assert sorted(pc.told("ethtool")) == ["-s eth10 wol g", "-s eth9 wol g"]
     assert wakeup.read_text() == "enabled\n"
     assert "eth9 listens for the packet that switches this PC on\n" in said
-    assert "eth10 does not listen for packets while this PC is off: Operation not supported\n" in said
+    assert "eth10 cannot be told to listen for the packet that switches this PC on: Operation not supported\n" in said
     assert pc.box.stages() == ["off"]
 
 
