@@ -75,7 +75,7 @@ FLOORS = (
         "image.release",
         "image.updates",
     },
-    {"image.offers", "image.partial", "image.signature"},
+    {"image.apt_root", "image.offers", "image.partial", "image.signature"},
     {
         "image.activation",
         "image.apt_lists",
