@@ -65,8 +65,9 @@ def update(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
     # Without systemd nothing has mounted them since the machine started.
     mount_images(config)
     failed: list[tuple[_Update, UserError]] = []
+    began = time.time()
     for image in _in_turn(config):
-        run = _Update(config, context.obj, image, as_json=as_json)
+        run = _Update(config, context.obj, image, began, as_json=as_json)
         try:
             run.go()
         except UserError as error:
@@ -93,15 +94,17 @@ def _in_turn(config: Config) -> list[str]:
 
 
 class _Update:
-    """One run, for one image. `stage` is the one it is at, `release` the release that it is about."""
+    """One run, for one image. `stage` is the one it is at, `release` the release that it is about. `since`: when the
+    turn of all images began, in seconds since the epoch."""
 
-    def __init__(self, config: Config, path: Path, image: str, *, as_json: bool) -> None:
+    def __init__(self, config: Config, path: Path, image: str, since: float, *, as_json: bool) -> None:
         self.stage = RenewalStage.CHECK
         self.release = ""
         self.named = "" if image == DEFAULT else f"image {image}: "
         self._image = image
         self._config = config
         self._path = path
+        self._since = since
         self._as_json = as_json
         self._began = time.monotonic()
 
@@ -168,6 +171,8 @@ class _Update:
             self._tell("somebody else's build is under way: waiting for its end")
             with suppress(BuildError, ReleaseError):
                 wanted_build.run(report)
+            # It may have asked the mirror before the look for updates did.
+            self._since = time.time()
             wanted_build = self._request()
         result = next((each for each in wanted_build.run(report) if each.release.image == self._image), None)
         if result is None:
@@ -178,7 +183,10 @@ class _Update:
         return result.release
 
     def _request(self) -> RequestedBuild:
-        return request(self._config, self._path, Rebuild.APART, inside_unit=False, names=(self._image,))
+        # What the images have in common is renewed once for all of them.
+        return request(
+            self._config, self._path, Rebuild.APART, inside_unit=False, names=(self._image,), since=self._since
+        )
 
     def _look(self, found: Release) -> bool:
         """Whether Debian has updates for this release."""

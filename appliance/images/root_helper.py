@@ -13,6 +13,7 @@ from appliance.config import images
 from appliance.config.file import Config, load, locate
 from appliance.errors import UserError
 from appliance.images import build_unit
+from appliance.images.build_order import BuildOrder
 from appliance.images.image_request import ImageRequest, ImageVerb, decode
 from appliance.images.request_files import DESK
 from appliance.root_requests.desk import Desk, refused
@@ -75,7 +76,7 @@ def _carry_out(config: Config, request: ImageRequest) -> str:
             names = (request.image,) if request.image else ()
             for name in names:
                 images.check(config, name, to_build=True)
-            return build_unit.begin(_REBUILD[request.verb], names)
+            return build_unit.begin(BuildOrder(_REBUILD[request.verb], names))
 
 
 def _active(found: CheckedRelease) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 from appliance.config.file import load
 from appliance.errors import UserError
-from appliance.images import build_unit
+from appliance.images import build_order, build_unit
+from appliance.images.build_order import BuildOrder
 from appliance.images.image_request import ImageRequest, ImageVerb, decode, encode
 from appliance.images.request_files import ask
 from appliance.images.root_helper import serve_requests
@@ -184,7 +185,7 @@ def test_a_build_is_begun_in_its_own_unit(
 
     monkeypatch.setattr(programs, "output", output)
     assert box.ask(encode(ImageRequest(verb))).done == "the build has begun"
-    assert (tmp_path / "unit" / "request").read_text() == rebuild.value
+    assert build_order.decode((tmp_path / "unit" / "request").read_text()) == BuildOrder(rebuild)
     assert ran[-1] == ("systemctl", "start", "--no-block", "--no-ask-password", build_unit.UNIT)
     assert box.ask(encode(ImageRequest(ImageVerb.STOP))).done == "no build is under way"
     state[0] = "activating"
