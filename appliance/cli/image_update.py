@@ -17,6 +17,7 @@ from appliance.config.file import Config, load
 from appliance.errors import UserError
 from appliance.exports.volumes import mount_images
 from appliance.images import emulated_boot, notes, rollout_table, update_check
+from appliance.images.canary_choice import can_be_tried
 from appliance.images.emulated_pc import PACKAGE
 from appliance.images.notes import UpdateRun
 from appliance.images.release_choice import image_of
@@ -225,12 +226,8 @@ class _Update:
             raise UserError(f"the test of {found.id} failed: {done.why}", f"the console's log: {done.log}", code=1)
 
     def _has_pcs(self) -> bool:
-        """Whether any PC that has booted here boots this image: else nobody can try it, and nobody is harmed by it."""
-        if self._image == DEFAULT:
-            return True
         with Registry(self._config.registry) as registry:
-            allowlist = registry.allowlist()
-            return any(allowlist.image_of(mac) == self._image for mac in rollout_table.heard_last(registry))
+            return can_be_tried(self._image, registry.allowlist(), rollout_table.heard_last(registry))
 
     def _canary(self, found: Release) -> str:
         self.stage = RenewalStage.CANARY

@@ -28,6 +28,8 @@ from services.linux import programs
 from services.linux.programs import ProgramError
 
 UNIT = "netboot-appliance-image.service"
+UPDATE_UNIT = "netboot-appliance-rebuild.service"
+"""Runs `image update`, which asks UNIT to build."""
 DIRECTORY = Path("/run/netboot-appliance-image")
 SYSTEMD = Path("/run/systemd/system")
 """Exists if systemd is running this machine: sd_booted(3)."""
@@ -72,8 +74,8 @@ def running() -> bool:
     return _properties("ActiveState")["ActiveState"] == "activating"
 
 
-def _busy() -> bool:
-    return _properties("ActiveState")["ActiveState"] in _AT_WORK
+def _busy(unit: str = UNIT) -> bool:
+    return _properties("ActiveState", unit=unit)["ActiveState"] in _AT_WORK
 
 
 def last_failure() -> tuple[str, str, str] | None:
@@ -173,6 +175,16 @@ def begin(order: BuildOrder) -> str:
     return "the build has begun"
 
 
+def begin_update() -> str:
+    """Start the unit that the timer starts, and return at once, in words what happens; raises BuildError."""
+    if _busy():
+        return "a build is under way already"
+    if _busy(UPDATE_UNIT):
+        return "an update is under way already"
+    _ask_systemd("start", UPDATE_UNIT)
+    return "the update has begun"
+
+
 def stop() -> str:
     """Have systemd stop the unit, and return at once, in words what happens; raises BuildError."""
     if not _busy():
@@ -181,9 +193,9 @@ def stop() -> str:
     return "the build is being stopped"
 
 
-def _ask_systemd(what: str) -> None:
+def _ask_systemd(what: str, unit: str = UNIT) -> None:
     try:
-        programs.output(("systemctl", what, "--no-block", "--no-ask-password", UNIT), seconds=_SYSTEMD_SECONDS)
+        programs.output(("systemctl", what, "--no-block", "--no-ask-password", unit), seconds=_SYSTEMD_SECONDS)
     except ProgramError as error:
         raise BuildError("checks", str(error), f"by hand: {error.paste}") from error
 
@@ -199,11 +211,11 @@ def _outcome(lines: Iterator[dict[str, Any]], report: Report) -> dict[str, Any]:
     return {}
 
 
-def _properties(*properties: str) -> dict[str, str]:
-    """Properties of the unit; empty if systemd cannot be asked."""
+def _properties(*properties: str, unit: str = UNIT) -> dict[str, str]:
+    """Properties of a unit; empty if systemd cannot be asked."""
     options = [f"--property={name}" for name in properties]
     try:
-        shown = programs.output(("systemctl", "show", *options, UNIT), seconds=_SYSTEMD_SECONDS)
+        shown = programs.output(("systemctl", "show", *options, unit), seconds=_SYSTEMD_SECONDS)
     except ProgramError:
         shown = ""
     lines = dict(line.partition("=")[::2] for line in shown.splitlines())

@@ -26,7 +26,6 @@ from image.release import ReleaseError
 
 _REBUILD = {
     ImageVerb.BUILD: Rebuild.NEVER,
-    ImageVerb.UPDATE: Rebuild.UPDATED,
     ImageVerb.REBUILD: Rebuild.ALWAYS,
 }
 
@@ -72,6 +71,8 @@ def _carry_out(config: Config, request: ImageRequest) -> str:
             return _active(activation.rollback(config.images, config.key_ring, request.image or DEFAULT))
         case ImageVerb.STOP:
             return build_unit.stop()
+        case ImageVerb.UPDATE:
+            return build_unit.begin_update()
         case _:
             names = (request.image,) if request.image else ()
             for name in names:

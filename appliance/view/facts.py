@@ -169,7 +169,7 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         image_error=image_error,
         image_outdated=outdated(config, image),
         image_check=notes.check_of(config.images, image.id) if image else None,
-        images=gather_image_states(config, registry.allowlist()),
+        images=gather_image_states(config, registry.allowlist(), now),
         disk=disk.look(config.server.data),
         allowlist=registry.allowlist(),
         boots=boots,

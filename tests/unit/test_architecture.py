@@ -311,7 +311,7 @@ PURE_BUT_FOR_A_TYPE = {
     "appliance/view/events.py": {"appliance/journal/event_pages.py", "appliance/view/facts.py"},  # LoggedEvent
     "appliance/images/renewal.py": {"appliance/images/notes.py"},  # BootTest
     "appliance/view/image_diff.py": {"image/release.py"},  # Release
-    "appliance/view/image_checks.py": {"appliance/images/notes.py"},  # BootTest, UpdateCheck
+    "appliance/view/image_checks.py": {"appliance/images/notes.py"},  # BootTest, UpdateCheck, UpdateRun
     "appliance/view/images.py": {"image/prune.py", "image/release.py", "appliance/view/releases.py"},
     "appliance/view/pc_page.py": {"appliance/view/facts.py"},
     "appliance/view/schedules.py": {"appliance/config/file.py"},  # Config

@@ -289,14 +289,16 @@ def _images(config: Config) -> Images | None:
     with suppress(OSError):
         found = gather_releases(config)
         releases = tuple(each.id for each in found.releases)
-        return Images(releases, found.having("active"), found.having("previous"), failed, _stopped(config))
+        return Images(releases, found.having("active"), found.having("previous"), failed, _stopped(config, failed))
     return None
 
 
-def _stopped(config: Config) -> StoppedUpdate | None:
-    """The latest update, if it stopped. One that failed to build is told already."""
+def _stopped(config: Config, build: FailedBuild | None) -> StoppedUpdate | None:
+    """The latest update, if it stopped; unless the `build` that failed is what stopped it, which is told already."""
     run = notes.latest_run(config.images)
-    if run is None or not run.failed or run.stage == RenewalStage.BUILD:
+    if run is None or not run.failed:
+        return None
+    if run.stage == RenewalStage.BUILD and build is not None and run.words.endswith(build.message):
         return None
     return StoppedUpdate(run.at, run.stage, run.release, run.words, run.hint)
 
