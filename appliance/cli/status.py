@@ -20,6 +20,7 @@ from appliance.registry.server_lock import holder
 from appliance.view import status as views
 from appliance.view.facts import gather
 from appliance.view.image_checks import UpdateCheckView
+from appliance.view.kept_work import LIST
 from appliance.view.status import StatusView
 from appliance.view.trials import gather_rollout
 from appliance.view.words import ago, counted
@@ -83,6 +84,8 @@ def _show_box(shown: StatusView, now: float) -> None:
         say(f"network   PCs cannot reach the server: {line}")
     for line in shown.disk:
         say(f"disk      {line} (see: netboot-appliance doctor)")
+    if shown.kept_work:
+        say(f"kept      {shown.kept_work.words} (see: {LIST})")
     if rejected := shown.reload_rejected:
         say(f"reload    REJECTED {ago(rejected.at)}, the old configuration stays: {rejected.error}")
         if rejected.hint:

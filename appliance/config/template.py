@@ -172,6 +172,7 @@ interfaces = ["{interface}"]
 # task_errors = 20                       # per cent of a day's tasks that failed
 # images = true                          # built, failed, activated, rolled back
 # canary = true                          # a canary image was promoted or rolled back
+# kept_work = true                       # the work of a forgotten PC is deleted in two days
 # disk = 90                              # per cent of the server's disk in use
 # network = true                         # an address that another machine claims, a DHCP server that is new
 # server = true                          # the box itself: not running, exports not in force

@@ -17,6 +17,8 @@ from appliance.config.selection import names
 from appliance.dhcp import leases
 from appliance.diagnosis.fault import NOTHING, Seen
 from appliance.errors import NotFoundError
+from appliance.exports import kept_list
+from appliance.exports.forgotten_work import ForgottenWork
 from appliance.firmware import table
 from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.heartbeats import census, orders, store
@@ -106,6 +108,7 @@ class BoxState:
     schedules: Sequence[ScheduleNow] = ()
     page: PageState | None = None
     images: Sequence[ImageState] = ()
+    kept: Sequence[ForgottenWork] = ()
     rollout: RolloutState = field(default_factory=RolloutState)
 
 
@@ -171,6 +174,7 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         image_check=notes.check_of(config.images, image.id) if image else None,
         images=gather_image_states(config, registry.allowlist(), now),
         disk=disk.look(config.server.data),
+        kept=kept_list.read(config),
         allowlist=registry.allowlist(),
         boots=boots,
         signs=_signs(registry, [boot.mac for boot in boots], census.ends_of_boots(registry)),

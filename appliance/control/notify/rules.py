@@ -6,6 +6,7 @@ words are in notices.py.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from appliance.config.notify import RuleSettings
@@ -13,8 +14,10 @@ from appliance.control.notify.conditions import Observation, Tempo
 from appliance.control.notify.sightings import PcSighting, Sightings
 from appliance.diagnosis.computing import NOTHING_TO_COMPUTE
 from appliance.diagnosis.fault import Diagnosis
+from appliance.exports.forgotten_work import SOON
 from appliance.heartbeats.states import Kind
 from appliance.images.rollout import Ending
+from appliance.view.kept_work import GIVE_BACK
 from services.boinc.idleness import KEY_CURE, KEY_REFUSED, NO_INTERNET, NOT_REACHABLE
 from services.spans import span
 
@@ -42,6 +45,8 @@ _ENDED = {
     Ending.CANCELLED: "was cancelled",
 }
 _CANARY_CURE = "see: netboot-appliance image canary; look at the screen of a PC that failed, and build another one"
+_DELETED_SOON = "the work of a forgotten PC is deleted in two days"
+_DELETED_CURE = f"if it is wanted, {GIVE_BACK}"
 _DHCP_CURE = "if it is yours, nothing; else find it in the switch by its address: it can send PCs anywhere"
 
 
@@ -56,6 +61,7 @@ class RuleName(StrEnum):
     TASK_ERRORS = "task_errors"
     IMAGES = "images"
     CANARY = "canary"
+    KEPT_WORK = "kept_work"
     DISK = "disk"
     NETWORK = "network"
     SERVER = "server"
@@ -206,6 +212,20 @@ def _canary(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Obse
     return [Observation(f"{canary.id} {canary.verdict}", name, canary.reason, cure)]
 
 
+def _kept_work(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Observation]:
+    return [
+        Observation(
+            f"{each.mac} {each.at}",
+            named(each.mac, each.label),
+            _DELETED_SOON,
+            _DELETED_CURE,
+            detail=f"kept until {datetime.fromtimestamp(each.until, seen.zone):%Y-%m-%d %H:%M}",
+        )
+        for each in seen.kept
+        if each.until - seen.now <= SOON
+    ]
+
+
 def _disk(seen: Sightings, settings: RuleSettings, known: Collection[str]) -> list[Observation]:
     if seen.disk_used < settings.disk - (DISK_SLACK if "disk" in known else 0.0):
         return []
@@ -261,6 +281,7 @@ RULES = {
         Rule(RuleName.TASK_ERRORS, "too many tasks fail", Tempo(60.0, DAY, over=False), _task_errors),
         Rule(RuleName.IMAGES, "images built, failed, activated", Tempo(15.0, 60.0, over=False), _images),
         Rule(RuleName.CANARY, "a canary image was promoted, or rolled back", Tempo(0.0, DAY, over=False), _canary),
+        Rule(RuleName.KEPT_WORK, "work of a forgotten PC is deleted soon", Tempo(60.0, DAY, over=False), _kept_work),
         Rule(RuleName.DISK, "the server's disk fills up", Tempo(60.0, 3600.0, over=True), _disk),
         Rule(RuleName.NETWORK, "claimed addresses, new DHCP servers", Tempo(60.0, 7 * DAY, over=False), _network),
         Rule(RuleName.SERVER, "the server itself", Tempo(180.0, 300.0, over=True), _server),

@@ -84,6 +84,16 @@ class EndedCanary:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptSighting:
+    """Work of a forgotten PC that was set aside at `at`, and is kept until `until`, in seconds since the epoch."""
+
+    mac: str
+    label: str
+    at: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorShare:
     """The tasks of a project that ended in the last day, and which PCs had the failed ones: MAC address and count."""
 
@@ -107,7 +117,8 @@ class Week:
 class Sightings:
     """Everything at `now`, in seconds since the epoch. `box` is the host's name, `page` the address of its page.
     `serving`: the server runs, since `started`. `trouble` has what is wrong with the server itself, each with what to
-    do. `disk_used` is in per cent, and `disk` says how much is free. `claims` are claimed addresses in words, by their
+    do. `disk_used` is in per cent, and `disk` says how much is free. `kept` is the
+    work of forgotten PCs. `claims` are claimed addresses in words, by their
     keys."""
 
     now: float
@@ -124,5 +135,6 @@ class Sightings:
     claims: Mapping[str, str] = field(default_factory=dict)
     images: Images | None = None
     canary: EndedCanary | None = None
+    kept: tuple[KeptSighting, ...] = ()
     errors: tuple[ErrorShare, ...] = ()
     week: Week | None = None

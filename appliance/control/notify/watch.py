@@ -6,7 +6,7 @@ Five thousand PCs take a second of one processor at first, and then, with a hear
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -24,6 +24,7 @@ from appliance.control.notify.sightings import (
     EndedCanary,
     FailedBuild,
     Images,
+    KeptSighting,
     PcSighting,
     Sightings,
     StoppedUpdate,
@@ -31,6 +32,7 @@ from appliance.control.notify.sightings import (
 )
 from appliance.control.notify.tally import Counts, Tally
 from appliance.diagnosis.examination import diagnose
+from appliance.exports import kept_list
 from appliance.heartbeats import days, store
 from appliance.heartbeats.states import Kind, condition, state
 from appliance.images import build_unit, notes, rollout_table
@@ -126,6 +128,7 @@ class Watch:
             claims={f"{each.address} {each.claimant}": each.words for each in claims},
             images=_images(config),
             canary=_canary(registry),
+            kept=tuple(_kept(config, allowlist)),
             errors=tally.shares(after),
             week=_week(registry, now),
         )
@@ -301,6 +304,12 @@ def _stopped(config: Config, build: FailedBuild | None) -> StoppedUpdate | None:
     if run.stage == RenewalStage.BUILD and build is not None and run.words.endswith(build.message):
         return None
     return StoppedUpdate(run.at, run.stage, run.release, run.words, run.hint)
+
+
+def _kept(config: Config, allowlist: Allowlist) -> Iterator[KeptSighting]:
+    for each in kept_list.read(config):
+        entry = allowlist.decide(each.mac)
+        yield KeptSighting(str(each.mac), entry.label if entry else "", each.at, each.until)
 
 
 def _canary(registry: Registry) -> EndedCanary | None:

@@ -38,6 +38,7 @@ def only(rule: RuleName, **more: Any) -> RuleSettings:
         "task_errors": 0,
         "images": False,
         "canary": False,
+        "kept_work": False,
         "disk": 0,
         "network": False,
         "server": False,
