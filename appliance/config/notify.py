@@ -125,8 +125,8 @@ class RuleSettings:
     `silent`: minutes. `key_refused`: a project refuses the account key. `no_work`: hours for which PCs have found none,
     or a project was away. `task_errors`: the share of a day's tasks that failed, in per cent. `images`: built, failed,
     rolled back. `canary`: one was promoted or rolled back. `kept_work`: work of a forgotten PC is deleted in two days.
-    `disk`: per cent in use. `network`: claimed addresses, new
-    DHCP servers. `server`: the box itself. `digest`: when in a week, by the clock of the PCs.
+    `disk`: per cent in use. `network`: claimed addresses, new DHCP servers. `server`: the box itself. `digest`: when in
+    a week, by the clock of the PCs.
     """
 
     booted: Literal["off", "new", "all"] = "new"

@@ -16,6 +16,8 @@ from services.linux import atomic_file
 
 _FILE = ".forgotten.json"
 _LARGEST = 1 << 20
+_LATEST = 100_000_000_000
+"""In the year 5138: a clock that was far wrong must not make a time that has no words."""
 
 
 def write(config: Config, kept: Iterable[tuple[MacAddress, int]]) -> None:
@@ -31,6 +33,7 @@ def read(config: Config) -> tuple[ForgottenWork, ...]:
     try:
         with (config.state / _FILE).open("rb") as file:
             found = json.loads(file.read(_LARGEST))
-        return tuple(sorted(ForgottenWork(int(each["at"]), MacAddress.parse(each["mac"])) for each in found))
+        kept = (ForgottenWork(int(each["at"]), MacAddress.parse(each["mac"])) for each in found)
+        return tuple(sorted(each for each in kept if 0 <= each.at < _LATEST))
     except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return ()

@@ -117,9 +117,8 @@ class Week:
 class Sightings:
     """Everything at `now`, in seconds since the epoch. `box` is the host's name, `page` the address of its page.
     `serving`: the server runs, since `started`. `trouble` has what is wrong with the server itself, each with what to
-    do. `disk_used` is in per cent, and `disk` says how much is free. `kept` is the
-    work of forgotten PCs. `claims` are claimed addresses in words, by their
-    keys."""
+    do. `disk_used` is in per cent, and `disk` says how much is free. `kept` is the work of forgotten PCs. `claims` are
+    claimed addresses in words, by their keys."""
 
     now: float
     box: str

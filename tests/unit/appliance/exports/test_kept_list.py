@@ -59,6 +59,7 @@ def test_a_full_disk_keeps_no_work_from_being_set_aside(config: Config, monkeypa
     [
         *(b"", b"[", b"{}", b"7", b"[7]", b"\xff", b"[" * 100_000, b'[{"mac": "x", "at": 1}]', b'[{"at": 1}]'),
         *(b'[{"mac": "52:54:00:aa:bb:01", "at": 1e999}]', b'[{"mac": 7, "at": 1}]'),
+        *(b'[{"mac": "52:54:00:aa:bb:01", "at": 999999999999}]', b'[{"mac": "52:54:00:aa:bb:01", "at": -1}]'),
     ],
 )
 def test_a_damaged_list_is_none(config: Config, damaged: bytes) -> None:
