@@ -167,7 +167,7 @@ def build(
             stages.begin(name, words, kept=kept)
             if not kept:
                 needed = disk_space.work_bytes(coming[coming.index(name) :], chain.sizes())
-                _check_space(stages, work, needed, images, disk_space.release_bytes(_latest_bytes(images)))
+                _check_space(stages, work, needed, images, disk_space.release_bytes(_latest_bytes(images, image)))
 
         tools = build_prerequisites.versions(steps.TOOLS)
         chain, again = StepChain(work / "steps", live, run, begin, tools, image, since), rebuild is not Rebuild.NEVER
@@ -252,8 +252,10 @@ def _disk(directory: Path) -> BuildDisk:
     return BuildDisk(str(directory), where.stat().st_dev, shutil.disk_usage(where).free)
 
 
-def _latest_bytes(images: Path) -> int | None:
-    return max((each.size for each in release.releases(images).releases[:1]), default=None)
+def _latest_bytes(images: Path, image: str) -> int | None:
+    """The bytes of an image's newest release; before it has one, of the newest of all."""
+    found = release.releases(images).releases
+    return next((each.size for each in (*(each for each in found if each.image == image), *found)), None)
 
 
 @contextmanager

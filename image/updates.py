@@ -9,9 +9,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from image.mirrors import Mirrors
-from image.recipe import ImageRecipe
-
 _PACKAGE = re.compile(r"(\S+):")
 _CANDIDATE = re.compile(r"  Candidate: (\S+)")
 _VERSION = re.compile(r" (?: |\*\*\*) ?\s*(\S+) -?\d+")
@@ -38,19 +35,6 @@ def parse(policy: str, packages: Mapping[str, str], architecture: str) -> tuple[
         if name in installed and (update := _update(*installed[name], lines)):
             found.append(update)
     return tuple(sorted(found, key=lambda each: (not each.security, each.name)))
-
-
-def sources(recipe: ImageRecipe, mirrors: Mirrors, areas: str, keyring: str) -> str:
-    """The text of a sources.list with the archives that an image of this recipe is made from."""
-    name = recipe.distribution
-    suites = [
-        (mirrors.archive, name),
-        *([(mirrors.archive, f"{name}-updates")] if mirrors.updates else []),
-        *([(mirrors.archive, f"{name}-backports")] if recipe.backports else []),
-        (mirrors.security, f"{name}-security"),
-    ]
-    options = f"arch={recipe.architecture}" + (f" signed-by={keyring}" if keyring else "")
-    return "".join(f"deb [{options}] {uri} {suite} {areas}\n" for uri, suite in suites)
 
 
 def status(packages: Mapping[str, str], architecture: str) -> str:

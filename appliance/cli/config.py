@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from appliance.cli.output import say, show_json
 from appliance.config import file as config
 from appliance.config import images, sections
 from appliance.config.template import TEMPLATE
-from appliance.doctor.configuration import for_nobody, lost_schedules, service_group, warnings
+from appliance.doctor.configuration import canary_for_nobody, for_nobody, lost_schedules, service_group, warnings
 from appliance.errors import UserError
 from appliance.images.todays_recipe import cure, outdated, unusable
 from appliance.network.interfaces import found_interface
@@ -153,17 +154,19 @@ def _notes(found: config.Config) -> Iterator[str]:
     if not found.registry.exists():
         return
     yield from _waiting(found)
+    from appliance.images.rollout_table import heard_last
     from appliance.registry.database import Registry
     from appliance.view.image_states import gather_image_states
 
     try:
         with Registry(found.registry) as registry:
-            allowlist = registry.allowlist()
+            allowlist, booted = registry.allowlist(), heard_last(registry)
         yield from for_nobody(found, allowlist)
+        yield from canary_for_nobody(found, allowlist, booted)
         for name in lost_schedules(found, allowlist):
             message, hint = unknown(name, found.schedules)
             yield f"{message}, but a range of the allowlist has it, and its PCs compute at any time; {hint}"
-        for image in gather_image_states(found, allowlist):
+        for image in gather_image_states(found, allowlist, time.time()):
             if image.trouble and image.entries:
                 yield f"the image {image.words}; do: {image.do}"
     except UserError as unreadable:

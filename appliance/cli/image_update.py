@@ -17,6 +17,7 @@ from appliance.config.file import Config, load
 from appliance.errors import UserError
 from appliance.exports.volumes import mount_images
 from appliance.images import emulated_boot, notes, rollout_table, update_check
+from appliance.images.canary_choice import can_be_tried
 from appliance.images.emulated_pc import PACKAGE
 from appliance.images.notes import UpdateRun
 from appliance.images.release_choice import image_of
@@ -65,8 +66,9 @@ def update(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
     # Without systemd nothing has mounted them since the machine started.
     mount_images(config)
     failed: list[tuple[_Update, UserError]] = []
+    began = time.time()
     for image in _in_turn(config):
-        run = _Update(config, context.obj, image, as_json=as_json)
+        run = _Update(config, context.obj, image, began, as_json=as_json)
         try:
             run.go()
         except UserError as error:
@@ -93,15 +95,17 @@ def _in_turn(config: Config) -> list[str]:
 
 
 class _Update:
-    """One run, for one image. `stage` is the one it is at, `release` the release that it is about."""
+    """One run, for one image. `stage` is the one it is at, `release` the release that it is about. `since`: when the
+    turn of all images began, in seconds since the epoch."""
 
-    def __init__(self, config: Config, path: Path, image: str, *, as_json: bool) -> None:
+    def __init__(self, config: Config, path: Path, image: str, since: float, *, as_json: bool) -> None:
         self.stage = RenewalStage.CHECK
         self.release = ""
         self.named = "" if image == DEFAULT else f"image {image}: "
         self._image = image
         self._config = config
         self._path = path
+        self._since = since
         self._as_json = as_json
         self._began = time.monotonic()
 
@@ -168,6 +172,8 @@ class _Update:
             self._tell("somebody else's build is under way: waiting for its end")
             with suppress(BuildError, ReleaseError):
                 wanted_build.run(report)
+            # It may have asked the mirror before the look for updates did.
+            self._since = time.time()
             wanted_build = self._request()
         result = next((each for each in wanted_build.run(report) if each.release.image == self._image), None)
         if result is None:
@@ -178,7 +184,10 @@ class _Update:
         return result.release
 
     def _request(self) -> RequestedBuild:
-        return request(self._config, self._path, Rebuild.APART, inside_unit=False, names=(self._image,))
+        # What the images have in common is renewed once for all of them.
+        return request(
+            self._config, self._path, Rebuild.APART, inside_unit=False, names=(self._image,), since=self._since
+        )
 
     def _look(self, found: Release) -> bool:
         """Whether Debian has updates for this release."""
@@ -217,12 +226,8 @@ class _Update:
             raise UserError(f"the test of {found.id} failed: {done.why}", f"the console's log: {done.log}", code=1)
 
     def _has_pcs(self) -> bool:
-        """Whether any PC that has booted here boots this image: else nobody can try it, and nobody is harmed by it."""
-        if self._image == DEFAULT:
-            return True
         with Registry(self._config.registry) as registry:
-            allowlist = registry.allowlist()
-            return any(allowlist.image_of(mac) == self._image for mac in rollout_table.heard_last(registry))
+            return can_be_tried(self._image, registry.allowlist(), rollout_table.heard_last(registry))
 
     def _canary(self, found: Release) -> str:
         self.stage = RenewalStage.CANARY

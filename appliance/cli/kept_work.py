@@ -12,7 +12,8 @@ from appliance.cli.output import say, show_json, show_table
 from appliance.config.file import Config, load
 from appliance.errors import UserError
 from appliance.exports import kept_work, state
-from appliance.exports.kept_work import DAYS, KeptWork
+from appliance.exports.forgotten_work import DAYS
+from appliance.exports.kept_work import KeptWork
 from appliance.view.words import ago, counted, moment, size
 from services.ethernet import MacAddress
 
@@ -69,6 +70,8 @@ def purge(
     else:
         now = time.time()
         found = [each for each in _looked(lambda: _find(config)) if each.until <= now]
+        # Once a day, whatever has become of the list meanwhile.
+        _looked(lambda: kept_work.note(config))
     freed, failed = 0, []
     for each in found:
         try:

@@ -20,6 +20,8 @@ from appliance.registry.records import IgnoredRow
 from appliance.registry.server_lock import holder
 from appliance.view import status as views
 from appliance.view.facts import gather
+from appliance.view.image_checks import UpdateCheckView
+from appliance.view.kept_work import LIST
 from appliance.view.status import StatusView
 from appliance.view.trials import gather_rollout
 from appliance.view.words import ago, counted
@@ -60,6 +62,10 @@ def status(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> No
         raise typer.Exit(3)
 
 
+def _say_updates(found: UpdateCheckView) -> None:
+    say(f"          {found.words}{f' (do: {RENEW})' if found.updates else ''}")
+
+
 def _show_box(shown: StatusView, now: float) -> None:
     server = shown.server
     if server.pid is None:
@@ -79,6 +85,8 @@ def _show_box(shown: StatusView, now: float) -> None:
         say(f"network   PCs cannot reach the server: {line}")
     for line in shown.disk:
         say(f"disk      {line} (see: netboot-appliance doctor)")
+    if shown.kept_work:
+        say(f"kept      {shown.kept_work.words} (see: {LIST})")
     if rejected := shown.reload_rejected:
         say(f"reload    REJECTED {ago(rejected.at)}, the old configuration stays: {rejected.error}")
         if rejected.hint:
@@ -97,13 +105,15 @@ def _show_box(shown: StatusView, now: float) -> None:
     if shown.image_outdated:
         say(f"          not of today's recipe: {shown.image_outdated}", f"          do: {cure()}")
     if shown.image_check:
-        say(f"          {shown.image_check.words}{f' (do: {RENEW})' if shown.image_check.updates else ''}")
+        _say_updates(shown.image_check)
     for image in shown.images:
         say(f"          {image.words}")
         if image.outdated:
             say(f"          not of today's recipe: {image.outdated}")
         if image.do:
             say(f"          do: {image.do}")
+        if image.image_check:
+            _say_updates(image.image_check)
     if canary := shown.rollout.canary_words(now):
         say(f"canary    {canary}")
     for back in shown.rollout.gone_back[:_NEXT_BOOTS_SHOWN]:

@@ -124,7 +124,7 @@ class RuleSettings:
     `booted`: PCs that came up, "new": for the first time. `faults`: PCs that do not come up, or cannot compute.
     `silent`: minutes. `key_refused`: a project refuses the account key. `no_work`: hours for which PCs have found none,
     or a project was away. `task_errors`: the share of a day's tasks that failed, in per cent. `images`: built, failed,
-    rolled back. `canary`: one was promoted or rolled back.
+    rolled back. `canary`: one was promoted or rolled back. `kept_work`: work of a forgotten PC is deleted in two days.
     `not_woken`: PCs that did not come when they were woken. `disk`: per cent in use. `network`: claimed addresses, new
     DHCP servers. `server`: the box itself. `digest`: when in a week, by the clock of the PCs.
     """
@@ -138,6 +138,7 @@ class RuleSettings:
     images: bool = True
     canary: bool = True
     not_woken: bool = True
+    kept_work: bool = True
     disk: int = 90
     network: bool = True
     server: bool = True

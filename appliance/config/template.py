@@ -186,6 +186,7 @@ interfaces = ["{interface}"]
 # images = true                          # built, failed, activated, rolled back
 # canary = true                          # a canary image was promoted or rolled back
 # not_woken = true                       # PCs that did not come when they were woken
+# kept_work = true                       # the work of a forgotten PC is deleted in two days
 # disk = 90                              # per cent of the server's disk in use
 # network = true                         # an address that another machine claims, a DHCP server that is new
 # server = true                          # the box itself: not running, exports not in force

@@ -16,6 +16,7 @@ from appliance.control.promotion import BY_HAND
 from appliance.errors import UserError
 from appliance.images import request_files, rollout_table
 from appliance.images.image_request import ImageVerb
+from appliance.images.release_choice import image_of
 from appliance.images.rollout import Canary, Ending, judge
 from appliance.registry.database import Registry
 from appliance.registry.sql_errors import SqlError
@@ -92,7 +93,7 @@ class CanaryJudge:
                 answer = request_files.ask(ImageVerb.ACTIVATE, canary.release)
                 if answer.error:
                     raise UserError(answer.error, answer.hint)
-            elif release.active_id(config.images) != canary.release:
+            elif release.active_id(config.images, image_of(config.images, canary)) != canary.release:
                 activation.activate(config.images, canary.release, config.key_ring)
         except (UserError, ReleaseError) as error:
             reason = f"{judged.reason}, but it cannot be activated: {error}; do: {BY_HAND}"

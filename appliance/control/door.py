@@ -1,7 +1,10 @@
 """The page's listening socket: whoever may not connect is closed before TLS, without a byte.
 
-Connections are bounded in all and for each address; those beyond are closed at once. A TLS handshake has to end within
-seconds. appliance/control/connection.py bounds what an open connection may take.
+Connections are bounded in all and for each address. Beyond the bound of an address they are closed at once. Once all
+places are taken, nobody is accepted: who comes waits in the kernel, first come first served, for as long as others
+leave. So a flood, however fast it comes again, costs no more than the places that become free, and whoever is patient
+gets in; to close connections at once would only have them come again. A TLS handshake has to end within seconds.
+appliance/control/connection.py bounds what an open connection may take.
 """
 
 import asyncio
@@ -25,7 +28,9 @@ HANDSHAKE_SECONDS = 10.0
 _GOODBYE_SECONDS = 5.0
 _AT_ONCE = 64  # connections accepted in one turn of the event loop
 _PAUSE = 1.0  # seconds without accepting, after the system ran out of descriptors
-_WAITING = 128  # connections that the kernel keeps until they are accepted
+_FULL = 30.0  # seconds after which some of those who wait are turned away, if nobody has left
+WAITING = 128
+"""Connections that the kernel keeps until they are accepted. It ignores those that come then; they try again."""
 _UNREAD_MS = 60_000  # milliseconds after which the kernel gives up a peer that takes no data
 
 log = logging.getLogger(__name__)
@@ -37,7 +42,7 @@ def listen(address: IPv4Address, port: int) -> socket.socket:
     try:
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
         tcp.bind((str(address), port))
-        tcp.listen(_WAITING)
+        tcp.listen(WAITING)
     except OSError as error:
         tcp.close()
         raise UserError(
@@ -65,6 +70,7 @@ class Door:
         self._tcp: socket.socket | None = None
         self._open: Counter[IPv4Address] = Counter()
         self._greeting: set[asyncio.Task[None]] = set()
+        self._rest: asyncio.TimerHandle | None = None
 
     @property
     def connections(self) -> int:
@@ -75,7 +81,7 @@ class Door:
         """Accept from this socket, and no longer from the one before."""
         self._shut()
         self._tcp = tcp
-        asyncio.get_running_loop().add_reader(tcp, self._accept)
+        self._watch()
 
     def move(self, address: IPv4Address, port: int) -> None:
         """Listen there instead; raises UserError, and then it stays where it is."""
@@ -101,36 +107,63 @@ class Door:
 
     def _shut(self) -> None:
         if self._tcp is not None:
-            asyncio.get_running_loop().remove_reader(self._tcp)
+            self._unwatch()
             self._tcp.close()
             self._tcp = None
 
-    def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
-            if self._tcp is None:
-                return
-            try:
-                tcp, (text, _port) = self._tcp.accept()
-            except BlockingIOError:
-                return
-            except ConnectionError:
-                continue  # the client is already gone
-            except OSError as error:
-                log.warning("page: no connection can be accepted: %s", error.strerror)
-                loop = asyncio.get_running_loop()
-                loop.remove_reader(self._tcp)
-                loop.call_later(_PAUSE, self._resume)
-                return
-            address = IPv4Address(text)
-            if self._admits(address) and self._has_room(address):
-                self._let_in(tcp, address)
-            else:
-                self.turned_away += 1
-                tcp.close()
-
-    def _resume(self) -> None:
+    def _watch(self) -> None:
+        """Accept from now on."""
+        self._unwatch()
         if self._tcp is not None:
             asyncio.get_running_loop().add_reader(self._tcp, self._accept)
+
+    def _unwatch(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        if self._tcp is not None:
+            asyncio.get_running_loop().remove_reader(self._tcp)
+
+    def _pause(self, seconds: float, then: Callable[[], None]) -> None:
+        self._unwatch()
+        self._rest = asyncio.get_running_loop().call_later(seconds, then)
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            if self.connections >= MOST_CONNECTIONS:
+                self._pause(_FULL, self._turn_away)
+                return
+            if not self._take():
+                return
+
+    def _turn_away(self) -> None:
+        """Nobody has left for long: some of those who wait are told so by the end of their connection."""
+        self._watch()
+        for _ in range(_AT_ONCE):
+            if not self._take():
+                return
+
+    def _take(self) -> bool:
+        """Accept one connection, and let it in or close it; returns whether there may be more."""
+        if self._tcp is None:
+            return False
+        try:
+            tcp, (text, _port) = self._tcp.accept()
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True  # the client is already gone
+        except OSError as error:
+            log.warning("page: no connection can be accepted: %s", error.strerror)
+            self._pause(_PAUSE, self._watch)
+            return False
+        address = IPv4Address(text)
+        if self._admits(address) and self._has_room(address):
+            self._let_in(tcp, address)
+        else:
+            self.turned_away += 1
+            tcp.close()
+        return True
 
     def _has_room(self, address: IPv4Address) -> bool:
         # A reverse proxy is one address for everybody.
@@ -170,3 +203,5 @@ class Door:
         self._open[address] -= 1
         if not self._open[address]:
             del self._open[address]
+        if self._rest is not None and self.connections == MOST_CONNECTIONS - 1:
+            self._watch()

@@ -70,6 +70,7 @@ def all_checks(config: Config) -> list[Check]:
         Check("image", partial(image.check_image, config), _SHA256_SECONDS),
         Check("boot-loaders", partial(image.check_boot_loaders, config)),
         Check("disk", partial(storage.check_disk, config)),
+        Check("kept-work", partial(storage.check_kept_work, config)),
         Check("registry", partial(storage.check_registry, config), _REGISTRY_SECONDS),
         Check("allowlist", partial(settings.check_allowlist, config), _REGISTRY_SECONDS),
         Check("boots", partial(boots.check_boots, config), _REGISTRY_SECONDS),

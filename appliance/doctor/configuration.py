@@ -1,15 +1,19 @@
 """Where a valid configuration falls short on this machine: the warnings of `config check`."""
 
 import grp
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from appliance.allowlist import Allowlist
 from appliance.boot.choices import boot_files, find_bootable
 from appliance.config.file import SERVICE_GROUP, Config
+from appliance.config.images import buildable
 from appliance.config.loaders import dialect
 from appliance.config.menu import release_of
 from appliance.config.selection import mac_range, names
+from appliance.errors import UserError
+from appliance.images.canary_choice import NOTHING, can_be_tried, choose
 from image.bootfiles import BootFileError, original
+from services.ethernet import MacAddress
 from services.foreign_text import printable
 from services.menus.menu import Dialect
 
@@ -76,6 +80,18 @@ def for_nobody(found: Config, allowlist: Allowlist) -> Iterator[str]:
                 entry.range.first <= span.last and span.first <= entry.range.last for entry in allowlist.entries
             ):
                 yield f'{name} for "{printable(text)}": no PC of that range is allowed'
+
+
+def canary_for_nobody(found: Config, allowlist: Allowlist, booted: Sequence[MacAddress]) -> Iterator[str]:
+    """One line for each image whose updates would stop, because [image] canary means nobody who boots it. `booted` are
+    the PCs that have booted here."""
+    for image in buildable(found) if found.image.canary else ():
+        if can_be_tried(image, allowlist, booted):
+            try:
+                choose([found.image.canary], allowlist, booted, image)
+            except UserError as error:
+                what = error.message.removesuffix(f"; {NOTHING}")
+                yield f"[image] canary: {what}; image update would stop there: {error.hint}"
 
 
 def lost_schedules(found: Config, allowlist: Allowlist) -> list[str]:

@@ -1,12 +1,15 @@
 """Whether the box can save its data: disk space, and a registry that can be written."""
 
+import time
 from pathlib import Path
 
 from appliance.config.file import Config
 from appliance.doctor.finding import Finding, error, note, ok, warning
 from appliance.errors import UserError
+from appliance.exports import kept_list
 from appliance.registry.database import Registry
 from appliance.registry.disk import Disk, look
+from appliance.view.kept_work import GIVE_BACK, LIST, KeptWorkView, kept_work_view
 
 BUILD_FREE = 4 << 30
 """Bytes that building an image needs for a while, including the result."""
@@ -48,6 +51,18 @@ def judge_registry(path: Path, problem: str) -> Finding:
             f"check the disk and who owns {path} and the files beside it",
         )
     return ok("registry", f"the registry {path} can be written")
+
+
+def judge_kept_work(kept: KeptWorkView | None) -> list[Finding]:
+    """Whether work of forgotten PCs is deleted soon."""
+    if kept is None or not kept.soon:
+        return []
+    return [note("kept-work", kept.words, "what these PCs had computed is gone then", f"see: {LIST}; {GIVE_BACK}")]
+
+
+def check_kept_work(config: Config) -> list[Finding]:
+    """Look at the list of the work that was set aside."""
+    return judge_kept_work(kept_work_view(kept_list.read(config), time.time()))
 
 
 def check_disk(config: Config) -> list[Finding]:

@@ -13,12 +13,11 @@ from pathlib import Path
 
 from appliance.config.file import Config
 from appliance.errors import NotFoundError, UserError
+from appliance.exports import kept_list
+from appliance.exports.forgotten_work import DAYS
 from appliance.exports.volumes import Volume, locked, recover
 from services.ethernet import MacAddress
 from services.linux import atomic_file, tree_copy, volumes
-
-DAYS = 7
-"""For how long it is kept."""
 
 _NAME = re.compile(r"\.kept-([0-9a-f]{12})-([0-9]{1,12})")
 
@@ -62,11 +61,17 @@ def find_of(config: Config, mac: MacAddress) -> list[KeptWork]:
     return found
 
 
+def note(config: Config) -> None:
+    """Write anew what everybody may know of it (kept_list.py)."""
+    kept_list.write(config, ((each.mac, each.at) for each in find(config)))
+
+
 def set_aside(config: Config, mac: MacAddress, now: float) -> KeptWork:
     """Move the work of this PC, which nobody may use or export, aside. `now` is in seconds since the epoch. Raises
     NotFoundError if it has none."""
     with locked(config, mac.bare):
         if kept := _set_aside(_unused(config, mac), mac, int(now)):
+            note(config)
             return kept
     raise NotFoundError(f"{mac} has no work here", "see: sudo netboot-appliance state list")
 
@@ -81,6 +86,7 @@ def restore(config: Config, mac: MacAddress, now: float) -> KeptWork | None:
         for place in wanted.places:
             place.rename(volume.directory if place.parent == config.state else volume.image)
             atomic_file.sync_directory(place.parent)
+        note(config)
         return present
 
 
@@ -92,6 +98,7 @@ def purge(config: Config, kept: KeptWork) -> None:
                 shutil.rmtree(place)
             else:
                 place.unlink(missing_ok=True)
+        note(config)
 
 
 def _unused(config: Config, mac: MacAddress) -> Volume:

@@ -17,17 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from appliance.config.file import DEFAULT_PATH
+from appliance.images import build_order
+from appliance.images.build_order import BuildOrder
 from appliance.images.build_output import OUTPUT, OutputFile, read_output
 from appliance.images.build_record import BuildRecord
 from image import release
-from image.build import Rebuild
-from image.names import check_name
 from image.progress import STAGES, BuildError, Progress
 from image.release import Release, ReleaseError
 from services.linux import programs
 from services.linux.programs import ProgramError
 
 UNIT = "netboot-appliance-image.service"
+UPDATE_UNIT = "netboot-appliance-rebuild.service"
+"""Runs `image update`, which asks UNIT to build."""
 DIRECTORY = Path("/run/netboot-appliance-image")
 SYSTEMD = Path("/run/systemd/system")
 """Exists if systemd is running this machine: sd_booted(3)."""
@@ -53,9 +55,8 @@ _SYSTEMD_SECONDS = 25.0
 
 Report = Callable[[Progress], None]
 Hear = Callable[[str], None]
-Build = Callable[[Rebuild, Sequence[str], Report, Hear], Sequence[Release]]
-"""A build of the images that are named, or of all if none is; it reports its progress, and passes on each line that its
-programs print."""
+Build = Callable[[BuildOrder, Report, Hear], Sequence[Release]]
+"""A build that is ordered; it reports its progress, and passes on each line that its programs print."""
 
 
 def available(configuration: Path) -> bool:
@@ -73,8 +74,8 @@ def running() -> bool:
     return _properties("ActiveState")["ActiveState"] == "activating"
 
 
-def _busy() -> bool:
-    return _properties("ActiveState")["ActiveState"] in _AT_WORK
+def _busy(unit: str = UNIT) -> bool:
+    return _properties("ActiveState", unit=unit)["ActiveState"] in _AT_WORK
 
 
 def last_failure() -> tuple[str, str, str] | None:
@@ -125,9 +126,9 @@ def _progress_lines() -> list[str]:
 # The end that asks for a build
 
 
-def follow(images: Path, rebuild: Rebuild, report: Report, names: Sequence[str] = ()) -> list[Release]:
-    """Start the unit, or join its current build, and return a release of each image that it built; `names` are the
-    images that are wanted, all if empty. Raises BuildError as the build itself would.
+def follow(images: Path, order: BuildOrder, report: Report) -> list[Release]:
+    """Start the unit, or join its current build, and return a release of each image that it built. Raises BuildError as
+    the build itself would.
 
     Any other exception, such as KeyboardInterrupt, ends this call but not the build.
     """
@@ -135,7 +136,7 @@ def follow(images: Path, rebuild: Rebuild, report: Report, names: Sequence[str] 
     if state["ActiveState"] == "activating":
         is_ours = partial(operator.eq, state["InvocationID"])
     else:
-        _write_request(rebuild, names)
+        _write_request(order)
         is_ours = partial(operator.ne, _invocation())
     # If the unit is already building, this waits for it too.
     starting = ("systemctl", "start", "--no-ask-password", UNIT)
@@ -164,14 +165,24 @@ def follow(images: Path, rebuild: Rebuild, report: Report, names: Sequence[str] 
     )
 
 
-def begin(rebuild: Rebuild, names: Sequence[str] = ()) -> str:
-    """Start the unit for these images, or all, and return at once, in words what happens; raises BuildError. A build
-    that is under way goes on."""
+def begin(order: BuildOrder) -> str:
+    """Start the unit, and return at once, in words what happens; raises BuildError. A build that is under way goes
+    on."""
     if _busy():
         return "a build is under way already"
-    _write_request(rebuild, names)
+    _write_request(order)
     _ask_systemd("start")
     return "the build has begun"
+
+
+def begin_update() -> str:
+    """Start the unit that the timer starts, and return at once, in words what happens; raises BuildError."""
+    if _busy():
+        return "a build is under way already"
+    if _busy(UPDATE_UNIT):
+        return "an update is under way already"
+    _ask_systemd("start", UPDATE_UNIT)
+    return "the update has begun"
 
 
 def stop() -> str:
@@ -182,9 +193,9 @@ def stop() -> str:
     return "the build is being stopped"
 
 
-def _ask_systemd(what: str) -> None:
+def _ask_systemd(what: str, unit: str = UNIT) -> None:
     try:
-        programs.output(("systemctl", what, "--no-block", "--no-ask-password", UNIT), seconds=_SYSTEMD_SECONDS)
+        programs.output(("systemctl", what, "--no-block", "--no-ask-password", unit), seconds=_SYSTEMD_SECONDS)
     except ProgramError as error:
         raise BuildError("checks", str(error), f"by hand: {error.paste}") from error
 
@@ -200,21 +211,21 @@ def _outcome(lines: Iterator[dict[str, Any]], report: Report) -> dict[str, Any]:
     return {}
 
 
-def _properties(*properties: str) -> dict[str, str]:
-    """Properties of the unit; empty if systemd cannot be asked."""
+def _properties(*properties: str, unit: str = UNIT) -> dict[str, str]:
+    """Properties of a unit; empty if systemd cannot be asked."""
     options = [f"--property={name}" for name in properties]
     try:
-        shown = programs.output(("systemctl", "show", *options, UNIT), seconds=_SYSTEMD_SECONDS)
+        shown = programs.output(("systemctl", "show", *options, unit), seconds=_SYSTEMD_SECONDS)
     except ProgramError:
         shown = ""
     lines = dict(line.partition("=")[::2] for line in shown.splitlines())
     return {name: lines.get(name, "") for name in properties}
 
 
-def _write_request(rebuild: Rebuild, names: Sequence[str]) -> None:
+def _write_request(order: BuildOrder) -> None:
     try:
         DIRECTORY.mkdir(mode=0o755, exist_ok=True)
-        (DIRECTORY / _REQUEST).write_text(" ".join((rebuild.value, *names)))
+        (DIRECTORY / _REQUEST).write_text(build_order.encode(order))
     except OSError as error:
         raise BuildError("checks", f"cannot write to {DIRECTORY}: {error.strerror}", "check /run") from error
 
@@ -262,8 +273,8 @@ def record(build: Build, report: Report) -> Sequence[Release]:
     """
     directory, invocation = os.environ.get("RUNTIME_DIRECTORY"), os.environ.get("INVOCATION_ID")
     if not directory or not invocation:
-        return build(Rebuild.NEVER, (), report, lambda _: None)
-    rebuild, names = _take_request(Path(directory) / _REQUEST)
+        return build(BuildOrder(), report, lambda _: None)
+    order = _take_request(Path(directory) / _REQUEST)
     unfinished = Path(directory) / f".{_PROGRESS}"
     with contextlib.closing(OutputFile(Path(directory))) as output, unfinished.open("w", buffering=1) as file:
 
@@ -281,7 +292,7 @@ def record(build: Build, report: Report) -> Sequence[Release]:
         # A new file, so that followers of the previous build keep theirs.
         unfinished.rename(Path(directory) / _PROGRESS)
         try:
-            made = build(rebuild, names, write_and_report, output.hear)
+            made = build(order, write_and_report, output.hear)
         except BuildError as error:
             write_error(error)
             raise
@@ -295,14 +306,13 @@ def record(build: Build, report: Report) -> Sequence[Release]:
     return made
 
 
-def _take_request(request: Path) -> tuple[Rebuild, tuple[str, ...]]:
+def _take_request(request: Path) -> BuildOrder:
     """What the unit was asked for; each request is used once."""
     with contextlib.suppress(OSError, ValueError):
         text = request.read_text()
         request.unlink()
-        rebuild, *names = text.split()
-        return Rebuild(rebuild), tuple(map(check_name, names))
-    return Rebuild.NEVER, ()
+        return build_order.decode(text)
+    return BuildOrder()
 
 
 def _encode_error(error: BuildError) -> dict[str, Any]:

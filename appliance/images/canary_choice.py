@@ -11,7 +11,8 @@ from image.names import DEFAULT
 from services.ethernet import MacAddress, MacRange
 
 _EACH = re.compile(r"([1-9][0-9]{0,3})[- ]per[- ]label")
-_NOTHING = "nothing was changed"
+NOTHING = "nothing was changed"
+"""How the messages end."""
 _KINDS = 'write a MAC address, a range of them, a label as in `allow list`, or "1-per-label"'
 
 
@@ -25,6 +26,11 @@ def choose(
     for words in wanted:
         found.update(dict.fromkeys(_ranges(words.strip(), allowlist, own, image)))
     return list(found)
+
+
+def can_be_tried(image: str, allowlist: Allowlist, clients: Iterable[MacAddress]) -> bool:
+    """Whether any PC that has booted here boots this image: else nobody can try it, and nobody is harmed by it."""
+    return image == DEFAULT or any(allowlist.image_of(mac) == image for mac in clients)
 
 
 def overlaps(span: MacRange, allowlist: Allowlist, image: str) -> bool:
@@ -42,21 +48,21 @@ def _ranges(words: str, allowlist: Allowlist, clients: Sequence[MacAddress], ima
     if each := _EACH.fullmatch(words):
         found = list(_some_of_each(int(each[1]), allowlist, clients))
         if not found:
-            raise UserError(f"{words}: no PC that {boots} has ever done so; {_NOTHING}", _KINDS)
+            raise UserError(f"{words}: no PC that {boots} has ever done so; {NOTHING}", _KINDS)
         return found
     labelled = [entry for entry in allowlist.entries if names(words, entry.label)]
     if labelled:
         ranges = [entry.range for entry in labelled if (entry.settings.image or DEFAULT) == image]
         if not ranges:
-            raise UserError(f"no PC of {words} boots the image {image}; {_NOTHING}", _KINDS)
+            raise UserError(f"no PC of {words} boots the image {image}; {NOTHING}", _KINDS)
         return ranges
     try:
         span = MacRange.parse(words)
     except ValueError:
-        raise UserError(f"{words!r} is no label, and no MAC address or range; {_NOTHING}", _KINDS) from None
+        raise UserError(f"{words!r} is no label, and no MAC address or range; {NOTHING}", _KINDS) from None
     if not overlaps(span, allowlist, image):
         own = "" if image == DEFAULT else f" --image {image}"
-        raise UserError(f"nobody in {span} {boots}; {_NOTHING}", f"netboot-appliance allow add {span}{own}")
+        raise UserError(f"nobody in {span} {boots}; {NOTHING}", f"netboot-appliance allow add {span}{own}")
     return [span]
 
 

@@ -40,7 +40,8 @@ def begin(
         active = release.current(config.images, found.image)
         warning = activation.assert_usable(config.images, ident, config.key_ring).warning
     except ReleaseError as error:
-        raise NotFoundError(str(error), error.hint) from error
+        there = release.is_id(ident) and (config.images / ident).is_dir()
+        raise (OvertakenError if there else NotFoundError)(str(error), error.hint) from error
     if active is None:
         raise UserError("no release is active, so there is nothing to go back to", f"without --canary: {_NOTHING}")
     if active.id == found.id:

@@ -13,8 +13,8 @@ from image.names import is_name
 
 
 class ImageVerb(StrEnum):
-    """What root can do. UPDATE: take Debian's updates, REBUILD: build although this recipe was built before, STOP: end
-    the build that is at work."""
+    """What root can do. UPDATE: bring Debian's updates to the PCs as the timer does, for all images; REBUILD: build
+    although this recipe was built before; STOP: end the build that is at work."""
 
     BUILD = "build"
     UPDATE = "update"
@@ -24,10 +24,13 @@ class ImageVerb(StrEnum):
     ROLLBACK = "rollback"
 
 
+_OF_NO_IMAGE = (ImageVerb.UPDATE, ImageVerb.STOP, ImageVerb.ACTIVATE)
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """`release` is for ACTIVATE only; `image` for all others but STOP: the one to build (empty: all) or to roll back
-    (empty: the default one). `once` makes two requests for the same differ."""
+    """`release` is for ACTIVATE only; `image` for BUILD, REBUILD and ROLLBACK: the one to build (empty: all) or
+    to roll back (empty: the default one). `once` makes two requests for the same differ."""
 
     verb: ImageVerb
     release: str = ""
@@ -47,6 +50,6 @@ def decode(content: bytes) -> ImageRequest:
     named = release_of(f"image:{release}") is not None
     if (request.verb is ImageVerb.ACTIVATE) != named or (release and not named):
         raise ValueError("it names a release where none belongs, or none where one does")
-    if image and (request.verb in (ImageVerb.ACTIVATE, ImageVerb.STOP) or not is_name(image)):
+    if image and (request.verb in _OF_NO_IMAGE or not is_name(image)):
         raise ValueError("it names an image where none belongs, or by something that is no name")
     return request

@@ -15,6 +15,7 @@ from appliance.config import images
 from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.images import build_unit
+from appliance.images.build_order import BuildOrder
 from appliance.images.recipe import wanted
 from image import release, signature
 from image.build import Rebuild, build, built
@@ -47,14 +48,12 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class RequestedBuild:
-    """What a request for a build comes to. `names` are the images, all if it is empty. `joins`: the unit is building
-    already, for somebody else. `existing`: the releases that were built from these recipes before and make a build
-    unnecessary."""
+    """What a request for a build comes to. `joins`: the unit is building already, for somebody else. `existing`: the
+    releases that were built from these recipes before and make a build unnecessary."""
 
     config: Config
-    rebuild: Rebuild
+    order: BuildOrder
     builder: Builder
-    names: tuple[str, ...] = ()
     joins: bool = False
     existing: tuple[Release, ...] = ()
 
@@ -65,32 +64,30 @@ class RequestedBuild:
         """
         before = _active(self.config.images)
         _ensure_key(self.config, self.builder)
-        updated = self.rebuild in (Rebuild.UPDATED, Rebuild.APART)
+        updated = self.order.rebuild in (Rebuild.UPDATED, Rebuild.APART)
         return [BuildResult(each, updated and before.get(each.image) == each.id) for each in self._build(report)]
 
     def _build(self, report: build_unit.Report) -> Sequence[Release]:
         match self.builder:
             case Builder.UNIT:
-                return build_unit.follow(self.config.images, self.rebuild, report, self.names)
+                return build_unit.follow(self.config.images, self.order, report)
             case Builder.INSIDE_UNIT:
                 return build_unit.record(self._build_here, report)
             case Builder.PROCESS:
-                return self._build_here(self.rebuild, self.names, report, lambda _: None)
+                return self._build_here(self.order, report, lambda _: None)
 
-    def _build_here(
-        self, rebuild: Rebuild, names: Sequence[str], report: build_unit.Report, hear: build_unit.Hear
-    ) -> list[Release]:
+    def _build_here(self, order: BuildOrder, report: build_unit.Report, hear: build_unit.Hear) -> list[Release]:
         """Build one image after another. One that fails does not keep the others from being built: the security updates
         of a room must not wait for somebody's experiment."""
         there = images.buildable(self.config)
-        chosen = tuple(names) or there
+        chosen = order.names or there
         made: list[Release] = []
         failures: list[tuple[str, BuildError]] = []
-        began, since = time.monotonic(), time.time()
+        began, since = time.monotonic(), order.since or time.time()
         for name in chosen:
             tell = _Named(name, time.monotonic() - began, report) if len(chosen) > 1 else report
             try:
-                made.append(self._build_one(name, rebuild, tell, hear, there, since))
+                made.append(self._build_one(name, order.rebuild, tell, hear, there, since))
             except BuildError as error:
                 failures.append((name, error))
             except ReleaseError as error:
@@ -140,22 +137,22 @@ def _first(failures: Sequence[tuple[str, BuildError]], made: Sequence[Release]) 
 
 
 def request(
-    config: Config, path: Path, rebuild: Rebuild, *, inside_unit: bool, names: Sequence[str] = ()
+    config: Config, path: Path, rebuild: Rebuild, *, inside_unit: bool, names: Sequence[str] = (), since: float = 0.0
 ) -> RequestedBuild:
-    """Decide who builds; `path` is that of the configuration file, and `names` are the images, all if it is empty.
-    Builds nothing yet. Raises UserError."""
+    """Decide who builds; `path` is that of the configuration file, `names` are the images, all if it is empty, and
+    `since` is that of BuildOrder. Builds nothing yet. Raises UserError."""
     if inside_unit:
         # What is wanted of the unit is not on its command line: build_unit.record reads it.
-        return RequestedBuild(config, rebuild, Builder.INSIDE_UNIT)
+        return RequestedBuild(config, BuildOrder(rebuild), Builder.INSIDE_UNIT)
     for name in names:
         images.check(config, name, to_build=True)
-    chosen = tuple(dict.fromkeys(names))
+    order = BuildOrder(rebuild, tuple(dict.fromkeys(names)), since)
     builder = Builder.UNIT if build_unit.available(path) else Builder.PROCESS
     if builder is Builder.UNIT and build_unit.running():
-        return RequestedBuild(config, rebuild, builder, chosen, joins=True)
-    if rebuild is Rebuild.NEVER and (existing := _existing(config, chosen or images.buildable(config))):
-        return RequestedBuild(config, rebuild, Builder.PROCESS, chosen, existing=existing)
-    return RequestedBuild(config, rebuild, builder, chosen)
+        return RequestedBuild(config, order, builder, joins=True)
+    if rebuild is Rebuild.NEVER and (existing := _existing(config, order.names or images.buildable(config))):
+        return RequestedBuild(config, order, Builder.PROCESS, existing=existing)
+    return RequestedBuild(config, order, builder)
 
 
 def _existing(config: Config, names: Sequence[str]) -> tuple[Release, ...]:

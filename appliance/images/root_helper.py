@@ -13,6 +13,7 @@ from appliance.config import images
 from appliance.config.file import Config, load, locate
 from appliance.errors import UserError
 from appliance.images import build_unit
+from appliance.images.build_order import BuildOrder
 from appliance.images.image_request import ImageRequest, ImageVerb, decode
 from appliance.images.request_files import DESK
 from appliance.root_requests.desk import Desk, refused
@@ -25,7 +26,6 @@ from image.release import ReleaseError
 
 _REBUILD = {
     ImageVerb.BUILD: Rebuild.NEVER,
-    ImageVerb.UPDATE: Rebuild.UPDATED,
     ImageVerb.REBUILD: Rebuild.ALWAYS,
 }
 
@@ -71,11 +71,13 @@ def _carry_out(config: Config, request: ImageRequest) -> str:
             return _active(activation.rollback(config.images, config.key_ring, request.image or DEFAULT))
         case ImageVerb.STOP:
             return build_unit.stop()
+        case ImageVerb.UPDATE:
+            return build_unit.begin_update()
         case _:
             names = (request.image,) if request.image else ()
             for name in names:
                 images.check(config, name, to_build=True)
-            return build_unit.begin(_REBUILD[request.verb], names)
+            return build_unit.begin(BuildOrder(_REBUILD[request.verb], names))
 
 
 def _active(found: CheckedRelease) -> str:

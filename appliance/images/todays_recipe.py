@@ -1,6 +1,6 @@
 """Whether a release is what `image build` would make today, of this configuration and by this version; if not, why not.
 
-Compares recipes. Whether Debian has newer packages is another question, for `image build --update`.
+Compares recipes. Whether Debian has newer packages is another question, for `image update`.
 """
 
 from appliance.config import images

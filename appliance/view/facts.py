@@ -18,6 +18,8 @@ from appliance.config.selection import names
 from appliance.dhcp import leases
 from appliance.diagnosis.fault import NOTHING, Seen
 from appliance.errors import NotFoundError
+from appliance.exports import kept_list
+from appliance.exports.forgotten_work import ForgottenWork
 from appliance.firmware import table
 from appliance.firmware.knowledge import FirmwareKnowledge
 from appliance.heartbeats import census, orders, store
@@ -111,6 +113,7 @@ class BoxState:
     held: Sequence[RoomView] = ()
     page: PageState | None = None
     images: Sequence[ImageState] = ()
+    kept: Sequence[ForgottenWork] = ()
     rollout: RolloutState = field(default_factory=RolloutState)
 
 
@@ -175,8 +178,9 @@ def gather(config: Config, registry: Registry, now: float) -> BoxState:
         image_error=image_error,
         image_outdated=outdated(config, image),
         image_check=notes.check_of(config.images, image.id) if image else None,
-        images=gather_image_states(config, registry.allowlist()),
+        images=gather_image_states(config, registry.allowlist(), now),
         disk=disk.look(config.server.data),
+        kept=kept_list.read(config),
         allowlist=registry.allowlist(),
         boots=boots,
         signs=_signs(registry, [boot.mac for boot in boots], census.ends_of_boots(registry)),

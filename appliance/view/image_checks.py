@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from appliance.images.notes import BootTest, UpdateCheck
+from appliance.images.notes import BootTest, UpdateCheck, UpdateRun
 from image.updates import PackageUpdate
 from services.spans import span
 
@@ -70,6 +70,19 @@ def boot_test_words(found: BootTest, now: float) -> str:
         return f"FAILED {_ago(found.at, now)} {how}: {found.why}"
     stage, seconds = found.stages[-1] if found.stages else ("it came up", 0.0)
     return f"passed {_ago(found.at, now)}: {stage} after {seconds:.0f} s {how}"
+
+
+def update_run_words(found: UpdateRun, now: float) -> str:
+    """Such as `2 h ago: active: 20261130-201330-6697c1f0`."""
+    how = f"STOPPED at the stage {found.stage}: " if found.failed else ""
+    return f"{_ago(found.at, now)}: {how}{found.words}{f' (do: {found.hint})' if found.failed and found.hint else ''}"
+
+
+def update_stages_words(test: bool, canary: str) -> str:
+    """What `image update` does with a new release, by [image] test and canary."""
+    tried = " boots it in an emulated PC," if test else ""
+    given = f"gives it to {canary} first" if canary else "makes it the active one"
+    return f"looks for updates of all images, builds a release with them,{tried} and {given}"
 
 
 def _ago(at: float, now: float) -> str:

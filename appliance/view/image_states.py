@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from appliance.allowlist import Allowlist
 from appliance.config import images
 from appliance.config.file import Config
+from appliance.images import notes
 from appliance.images.todays_recipe import cure, outdated
+from appliance.view.image_checks import UpdateCheckView, check_view
 from appliance.view.words import counted
 from image import release
 from image.names import DEFAULT
@@ -20,7 +22,7 @@ from image.release import Release, ReleaseError
 class ImageState:
     """An image. `release` is the id of its active one, or None; `entries` of the allowlist name it. `trouble` says why
     its PCs boot nothing, and `outdated` why the active release is not of today's recipe; both may be empty. `do` is
-    what helps, or empty."""
+    what helps, or empty. `image_check`: the latest look for updates of the active one's packages."""
 
     name: str
     release: str | None
@@ -28,6 +30,7 @@ class ImageState:
     trouble: str
     outdated: str
     do: str
+    image_check: UpdateCheckView | None = None
 
     @property
     def words(self) -> str:
@@ -38,15 +41,16 @@ class ImageState:
         return f"{self.name}: {self.trouble or self.release}, {whom}"
 
 
-def gather_image_states(config: Config, allowlist: Allowlist) -> tuple[ImageState, ...]:
-    """The images that can be built, have an active release, or are named by a range; without the default one."""
+def gather_image_states(config: Config, allowlist: Allowlist, now: float) -> tuple[ImageState, ...]:
+    """The images that can be built, have an active release, or are named by a range; without the default one. `now` is
+    in seconds since the epoch."""
     named = allowlist.images
     names = dict.fromkeys((*images.known(config), *sorted(named)))
     there = images.buildable(config)
-    return tuple(_state(config, name, named[name], there) for name in names if name != DEFAULT)
+    return tuple(_state(config, name, named[name], there, now) for name in names if name != DEFAULT)
 
 
-def _state(config: Config, name: str, entries: int, there: Collection[str]) -> ImageState:
+def _state(config: Config, name: str, entries: int, there: Collection[str], now: float) -> ImageState:
     active: Release | None = None
     trouble = do = ""
     try:
@@ -59,4 +63,6 @@ def _state(config: Config, name: str, entries: int, there: Collection[str]) -> I
     old = outdated(config, active)
     if old:
         do = cure(name) if name in there else "give its ranges another image, or make that directory"
-    return ImageState(name, active.id if active else None, entries, trouble, old, do)
+    looked = notes.check_of(config.images, active.id) if active else None
+    check = check_view(active.id, looked, now) if active and looked else None
+    return ImageState(name, active.id if active else None, entries, trouble, old, do, check)

@@ -19,6 +19,7 @@ from appliance.view.facts import BoxState, PageState, Signs
 from appliance.view.firmware import FirmwareView, firmware_view
 from appliance.view.image_checks import UpdateCheckView, check_view
 from appliance.view.image_states import ImageState
+from appliance.view.kept_work import KeptWorkView, kept_work_view
 from appliance.view.rooms import RoomView
 from appliance.view.schedules import ScheduleNow
 
@@ -102,9 +103,9 @@ class StatusView:
 
     `boots` has the PCs that need a person first, and only so many: `pcs` and `counted` count all. `states` has what
     each of the PCs in `boots` does now. `forgotten` is what the server has seen too much of to keep
-    (appliance/journal/newcomers.py). `image_outdated`: why the active image is not of today's recipe;
-    `image_check`: the latest look for updates of its packages. `images` are those beside the default one. `labels` has
-    the label of each PC in `boots`, by MAC address; scripts do not get it.
+    (appliance/journal/newcomers.py). `image_outdated`: why the active image is not of today's recipe; `image_check`:
+    the latest look for updates of its packages. `kept_work`: of PCs that were forgotten. `images` are those beside the
+    default one. `labels` has the label of each PC in `boots`, by MAC address; scripts do not get it.
     """
 
     server: ServerView
@@ -113,6 +114,7 @@ class StatusView:
     services: Sequence[Mapping[str, Any]]
     trouble: Sequence[str]
     disk: tuple[str, ...]
+    kept_work: KeptWorkView | None
     leases: PoolView | None
     exports: Mapping[str, Any] | None
     claims: tuple[AddressClaimView, ...]
@@ -153,6 +155,7 @@ def status_view(box: BoxState, now: float) -> StatusView:
         services=server.get("services", []),
         trouble=[*server.get("trouble", []), *_lost(server.get("heartbeats_lost", 0))],
         disk=(box.disk.trouble,) if box.disk.trouble else (),
+        kept_work=kept_work_view(box.kept, now),
         leases=PoolView(len(in_force(box.leases, now)), addresses) if addresses else None,
         exports=server.get("exports"),
         claims=address_claim_views(server.get("claims", ()), box.allowlist, now),

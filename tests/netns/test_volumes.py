@@ -94,6 +94,7 @@ def left(config: Config) -> set[str]:
         NAME,
         OTHER,
         f"{NAME}.img",
+        ".forgotten.json",
         f"{OTHER}.img",
         ".lock",
         ".mount",

@@ -113,6 +113,9 @@ def test_the_page_has_work_set_aside_and_a_timer_deletes_it(server: Container) -
     assert "its work is kept until" in answer().done
     (kept,) = json.loads(server.run("netboot-appliance clients kept --json").stdout)
     assert kept["mac"] == "00:00:00:00:00:02"
+    # The page and the notices know of it, and may not look where it is.
+    listed = server.run(f"runuser -u netboot-appliance -- cat {DATA}/state/.forgotten.json").stdout
+    assert [each["mac"] for each in json.loads(listed)] == ["00:00:00:00:00:02"]
 
     # Exported and mounted: it is moved when both have ended.
     server.run(f"touch -d '1 hour ago' {DATA}/state/000000000001")

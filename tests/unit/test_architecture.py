@@ -76,7 +76,7 @@ FLOORS = (
         "image.release",
         "image.updates",
     },
-    {"image.offers", "image.partial", "image.signature"},
+    {"image.apt_root", "image.offers", "image.partial", "image.signature"},
     {
         "image.activation",
         "image.apt_lists",
@@ -155,6 +155,7 @@ PURE = (
     "appliance/root_requests/answer.py",
     "appliance/images/canary_choice.py",
     "appliance/images/rollout.py",
+    "appliance/exports/forgotten_work.py",
     "appliance/heartbeats/records.py",
     "appliance/heartbeats/states.py",
     "appliance/heartbeats/tally.py",
@@ -276,6 +277,7 @@ PURE = (
             "image_diff",
             "image_checks",
             "image_keys",
+            "kept_work",
             "images",
             "leases",
             "menu",
@@ -321,7 +323,7 @@ PURE_BUT_FOR_A_TYPE = {
     "appliance/view/events.py": {"appliance/journal/event_pages.py", "appliance/view/facts.py"},  # LoggedEvent
     "appliance/images/renewal.py": {"appliance/images/notes.py"},  # BootTest
     "appliance/view/image_diff.py": {"image/release.py"},  # Release
-    "appliance/view/image_checks.py": {"appliance/images/notes.py"},  # BootTest, UpdateCheck
+    "appliance/view/image_checks.py": {"appliance/images/notes.py"},  # BootTest, UpdateCheck, UpdateRun
     "appliance/view/images.py": {"image/prune.py", "image/release.py", "appliance/view/releases.py"},
     "appliance/view/pc_page.py": {"appliance/view/facts.py"},
     "appliance/view/schedules.py": {"appliance/config/file.py"},  # Config

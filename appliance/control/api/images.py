@@ -78,9 +78,9 @@ async def list_images(context: InContext) -> ReleaseList:
     """The releases of the live system, and which one is active."""
 
     def read(registry: Registry) -> tuple[Releases, RolloutState, Sequence[ImageState]]:
-        config = context.config
-        others = gather_image_states(config, registry.allowlist())
-        return gather_all_releases(config, registry), gather_rollout(config, registry, context.clock()), others
+        config, now = context.config, context.clock()
+        others = gather_image_states(config, registry.allowlist(), now)
+        return gather_all_releases(config, registry), gather_rollout(config, registry, now), others
 
     found, rollout, others = await context.with_registry(read)
     broken = [str(error) for error in found.broken]

@@ -7,6 +7,7 @@ from typing import Any
 from appliance.control.fleet.pcs import PcFacts
 from appliance.diagnosis.fault import BoxTrouble, FaultGroup, grouped
 from appliance.registry.reload_result import ReloadResult
+from appliance.view.kept_work import GIVE_BACK, LIST, KeptWorkView
 
 _MOST = 20
 """Faults that are shown. Each PC's own page has its own."""
@@ -45,9 +46,15 @@ def needs(box: tuple[Need, ...], pcs: Iterable[PcFacts]) -> Needs:
 
 
 def of_box(
-    running: bool, server: Mapping[str, Any], reload: ReloadResult | None, trouble: BoxTrouble, image: bool
+    running: bool,
+    server: Mapping[str, Any],
+    reload: ReloadResult | None,
+    trouble: BoxTrouble,
+    image: bool,
+    kept: KeptWorkView | None = None,
 ) -> tuple[Need, ...]:
-    """What is wrong with the box. `server` is what the server wrote about itself; `image`: a release is active."""
+    """What is wrong with the box. `server` is what the server wrote about itself; `image`: a release is active; `kept`
+    is the work of forgotten PCs."""
     if not running:
         return (Need("The server is not running: PCs cannot boot", "sudo systemctl start netboot-appliance"),)
     found = [Need(f"PCs cannot reach the server: {line}", _DOCTOR) for line in server.get("trouble", [])]
@@ -60,4 +67,6 @@ def of_box(
         found.append(Need(f"The last reload was rejected, the old configuration stays: {reload.error}", cure))
     if not image:
         found.append(Need("No image is active: PCs have nothing to boot", "sudo netboot-appliance image build"))
+    if kept and kept.soon:
+        found.append(Need(f"Work will be lost: {kept.words}", f"{LIST}; {GIVE_BACK}"))
     return tuple(found)

@@ -10,6 +10,7 @@ from appliance.control.fleet import changes
 from appliance.control.fleet.changes import Mark
 from appliance.control.fleet.needs import Need, of_box
 from appliance.control.fleet.pcs import PcFacts, facts
+from appliance.exports import kept_list
 from appliance.heartbeats import census, days, store
 from appliance.heartbeats.states import EndOfBoot, Kind, condition
 from appliance.heartbeats.work import PcWork, work_in
@@ -24,6 +25,7 @@ from appliance.view.clients import ClientView, client_views
 from appliance.view.days import DayView, day_views, span_of
 from appliance.view.evidence import Evidence
 from appliance.view.facts import KnownClients, Signs, gather_evidence, server_facts
+from appliance.view.kept_work import kept_work_view
 from appliance.view.refused import refused_macs
 from image import release
 from image.release import ReleaseError
@@ -99,7 +101,8 @@ def read_surroundings(config: Config, registry: Registry, allowlist: Allowlist, 
     results = (reload_result.read(registry, of) for of in (reload_result.SERVER, reload_result.PAGE))
     reload = next((each for each in results if each and each.error), None)
     refused = len(refused_macs(registry.ignored(), allowlist))
-    box = of_box(running, server, reload, evidence.box, image is not None)
+    kept = kept_work_view(kept_list.read(config), now)
+    box = of_box(running, server, reload, evidence.box, image is not None, kept)
     return Surroundings(evidence, box, refused, image.id if image else "")
 
 

@@ -6,6 +6,7 @@ words are in notices.py.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from appliance.config.notify import RuleSettings
@@ -13,8 +14,10 @@ from appliance.control.notify.conditions import Observation, Tempo
 from appliance.control.notify.sightings import PcSighting, Sightings
 from appliance.diagnosis.computing import NOTHING_TO_COMPUTE
 from appliance.diagnosis.fault import Diagnosis
+from appliance.exports.forgotten_work import SOON
 from appliance.heartbeats.states import Kind
 from appliance.images.rollout import Ending
+from appliance.view.kept_work import GIVE_BACK
 from services.boinc.idleness import KEY_CURE, KEY_REFUSED, NO_INTERNET, NOT_REACHABLE
 from services.spans import span
 
@@ -47,6 +50,8 @@ _NOT_WOKEN_CURE = (
     "if it has never come: Wake on LAN on, and deep sleep (ErP, EuP) off in its firmware; netboot-appliance doctor says"
     " more; else look at its power and its cable, or it is on with its own system"
 )
+_DELETED_SOON = "the work of a forgotten PC is deleted in two days"
+_DELETED_CURE = f"if it is wanted, {GIVE_BACK}"
 _DHCP_CURE = "if it is yours, nothing; else find it in the switch by its address: it can send PCs anywhere"
 
 
@@ -62,6 +67,7 @@ class RuleName(StrEnum):
     IMAGES = "images"
     CANARY = "canary"
     NOT_WOKEN = "not_woken"
+    KEPT_WORK = "kept_work"
     DISK = "disk"
     NETWORK = "network"
     SERVER = "server"
@@ -219,6 +225,20 @@ def _not_woken(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[O
     return [Observation(mac, named(mac, label), _NOT_WOKEN, _NOT_WOKEN_CURE, label) for mac, label in seen.not_woken]
 
 
+def _kept_work(seen: Sightings, _s: RuleSettings, _k: Collection[str]) -> list[Observation]:
+    return [
+        Observation(
+            f"{each.mac} {each.at}",
+            named(each.mac, each.label),
+            _DELETED_SOON,
+            _DELETED_CURE,
+            detail=f"kept until {datetime.fromtimestamp(each.until, seen.zone):%Y-%m-%d %H:%M}",
+        )
+        for each in seen.kept
+        if each.until - seen.now <= SOON
+    ]
+
+
 def _disk(seen: Sightings, settings: RuleSettings, known: Collection[str]) -> list[Observation]:
     if seen.disk_used < settings.disk - (DISK_SLACK if "disk" in known else 0.0):
         return []
@@ -277,6 +297,7 @@ RULES = {
         Rule(
             RuleName.NOT_WOKEN, "PCs that did not come when they were woken", Tempo(60.0, 60.0, over=True), _not_woken
         ),
+        Rule(RuleName.KEPT_WORK, "work of a forgotten PC is deleted soon", Tempo(60.0, DAY, over=False), _kept_work),
         Rule(RuleName.DISK, "the server's disk fills up", Tempo(60.0, 3600.0, over=True), _disk),
         Rule(RuleName.NETWORK, "claimed addresses, new DHCP servers", Tempo(60.0, 7 * DAY, over=False), _network),
         Rule(RuleName.SERVER, "the server itself", Tempo(180.0, 300.0, over=True), _server),

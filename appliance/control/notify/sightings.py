@@ -84,6 +84,16 @@ class EndedCanary:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptSighting:
+    """Work of a forgotten PC that was set aside at `at`, and is kept until `until`, in seconds since the epoch."""
+
+    mac: str
+    label: str
+    at: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorShare:
     """The tasks of a project that ended in the last day, and which PCs had the failed ones: MAC address and count."""
 
@@ -107,8 +117,9 @@ class Week:
 class Sightings:
     """Everything at `now`, in seconds since the epoch. `box` is the host's name, `page` the address of its page.
     `serving`: the server runs, since `started`. `trouble` has what is wrong with the server itself, each with what to
-    do. `disk_used` is in per cent, and `disk` says how much is free. `claims` are claimed addresses in words, by their
-    keys. `not_woken`: the PCs that did not come when they were woken last, with their labels."""
+    do. `disk_used` is in per cent, and `disk` says how much is free. `kept` is the work of forgotten PCs. `claims` are
+    claimed addresses in words, by their keys. `not_woken`: the PCs that did not come when they were woken last, with
+    their labels."""
 
     now: float
     box: str
@@ -125,5 +136,6 @@ class Sightings:
     not_woken: tuple[tuple[str, str], ...] = ()
     images: Images | None = None
     canary: EndedCanary | None = None
+    kept: tuple[KeptSighting, ...] = ()
     errors: tuple[ErrorShare, ...] = ()
     week: Week | None = None

@@ -6,7 +6,7 @@ Five thousand PCs take a second of one processor at first, and then, with a hear
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -24,6 +24,7 @@ from appliance.control.notify.sightings import (
     EndedCanary,
     FailedBuild,
     Images,
+    KeptSighting,
     PcSighting,
     Sightings,
     StoppedUpdate,
@@ -31,6 +32,7 @@ from appliance.control.notify.sightings import (
 )
 from appliance.control.notify.tally import Counts, Tally
 from appliance.diagnosis.examination import diagnose
+from appliance.exports import kept_list
 from appliance.heartbeats import days, store
 from appliance.heartbeats.states import Kind, condition, state
 from appliance.images import build_unit, notes, rollout_table
@@ -128,6 +130,7 @@ class Watch:
             not_woken=_not_woken(registry, allowlist),
             images=_images(config),
             canary=_canary(registry),
+            kept=tuple(_kept(config, allowlist)),
             errors=tally.shares(after),
             week=_week(registry, now),
         )
@@ -291,14 +294,16 @@ def _images(config: Config) -> Images | None:
     with suppress(OSError):
         found = gather_releases(config)
         releases = tuple(each.id for each in found.releases)
-        return Images(releases, found.having("active"), found.having("previous"), failed, _stopped(config))
+        return Images(releases, found.having("active"), found.having("previous"), failed, _stopped(config, failed))
     return None
 
 
-def _stopped(config: Config) -> StoppedUpdate | None:
-    """The latest update, if it stopped. One that failed to build is told already."""
+def _stopped(config: Config, build: FailedBuild | None) -> StoppedUpdate | None:
+    """The latest update, if it stopped; unless the `build` that failed is what stopped it, which is told already."""
     run = notes.latest_run(config.images)
-    if run is None or not run.failed or run.stage == RenewalStage.BUILD:
+    if run is None or not run.failed:
+        return None
+    if run.stage == RenewalStage.BUILD and build is not None and run.words.endswith(build.message):
         return None
     return StoppedUpdate(run.at, run.stage, run.release, run.words, run.hint)
 
@@ -306,6 +311,12 @@ def _stopped(config: Config) -> StoppedUpdate | None:
 def _not_woken(registry: Registry, allowlist: Allowlist) -> tuple[tuple[str, str], ...]:
     found = ((each.mac, allowlist.decide(each.mac)) for each in absent(registry))
     return tuple((str(mac), entry.label) for mac, entry in found if entry)
+
+
+def _kept(config: Config, allowlist: Allowlist) -> Iterator[KeptSighting]:
+    for each in kept_list.read(config):
+        entry = allowlist.decide(each.mac)
+        yield KeptSighting(str(each.mac), entry.label if entry else "", each.at, each.until)
 
 
 def _canary(registry: Registry) -> EndedCanary | None:

@@ -16,14 +16,14 @@ from appliance.control.web.forms import Administrator, Box, Viewer, answer, said
 from appliance.control.web.open_page import stream
 from appliance.control.web.templating import page
 from appliance.errors import UserError
-from appliance.images import build_unit, canary_edits, request_files
+from appliance.images import build_unit, canary_edits, notes, request_files
 from appliance.images.build_output import MOST_LINES
 from appliance.images.canary_edits import USUAL_PROOF
 from appliance.images.image_request import ImageVerb
 from appliance.images.todays_recipe import cure, outdated
 from appliance.images.update_check import RENEW
 from appliance.view.build import build_view
-from appliance.view.image_checks import check_words
+from appliance.view.image_checks import check_words, update_run_words, update_stages_words
 from appliance.view.image_states import ImageState, gather_image_states
 from appliance.view.images import ReleaseView, release_views
 from appliance.view.releases import Releases
@@ -34,7 +34,7 @@ router = APIRouter(prefix="/images", include_in_schema=False)
 
 _BY_HAND = {
     ImageVerb.BUILD: "sudo netboot-appliance image build {image}",
-    ImageVerb.UPDATE: "sudo netboot-appliance image build --update {image}",
+    ImageVerb.UPDATE: RENEW,
     ImageVerb.REBUILD: "sudo netboot-appliance image build --force {image}",
     ImageVerb.STOP: "sudo systemctl stop netboot-appliance-image",
     ImageVerb.ACTIVATE: "sudo netboot-appliance image activate {release}",
@@ -155,7 +155,7 @@ async def _values(box: Context) -> dict[str, Any]:
         box.with_registry(lambda registry: gather_all_releases(box.config, registry)),
         asyncio.to_thread(lambda: build_view(build_unit.latest(), box.clock())),
         box.with_registry(lambda registry: gather_rollout(box.config, registry, box.clock())),
-        box.with_registry(lambda registry: gather_image_states(box.config, registry.allowlist())),
+        box.with_registry(lambda registry: gather_image_states(box.config, registry.allowlist(), box.clock())),
     )
     views = release_views(found)
     known = dict.fromkeys((DEFAULT, *(each.name for each in others), *(each.image for each in views)))
@@ -174,6 +174,8 @@ async def _values(box: Context) -> dict[str, Any]:
         "cure": cure(),
         "updates": _updates(found, box.clock()),
         "renew": RENEW,
+        "update_does": update_stages_words(box.config.image.test, box.config.image.canary),
+        "update_run": await asyncio.to_thread(_latest_update, box),
         "build": build,
         "canary": rollout.canary_words(box.clock()),
         "trial": rollout.canary.release if rollout.canary and rollout.canary.ended is None else "",
@@ -189,6 +191,12 @@ async def _values(box: Context) -> dict[str, Any]:
 def _outdated(box: Context, found: Releases) -> str:
     ident = found.having("active")
     return outdated(box.config, next((each for each in found.releases if each.id == ident), None))
+
+
+def _latest_update(box: Context) -> str:
+    """How the latest `image update` ended, in words."""
+    run = notes.latest_run(box.config.images)
+    return update_run_words(run, box.clock()) if run else ""
 
 
 def _updates(found: Releases, now: float) -> str:

@@ -18,7 +18,7 @@ from appliance.control.web.forms import Administrator, Box, Viewer, answer, by_h
 from appliance.control.web.templating import page
 from appliance.errors import NotFoundError, UserError
 from appliance.exports import work_desk
-from appliance.exports.kept_work import DAYS
+from appliance.exports.forgotten_work import DAYS
 from appliance.heartbeats import orders
 from appliance.registry.database import Registry
 from appliance.view.boots import boot_views

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from image import apt_lists
+from image import apt_lists, apt_root
 from image.apt_lists import NamesChecked
 from image.mirrors import Mirrors
 from image.openpgp import public_keys
@@ -58,7 +58,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
     (repository.root / "dists/trixie-security").symlink_to("trixie")
     keyring = tmp_path / "keyring.gpg"
     keyring.write_bytes(repository.binary_key)
-    monkeypatch.setattr(apt_lists, "KEYRING", keyring)
+    monkeypatch.setattr(apt_root, "_KEYRINGS", (keyring,))
     with repository.served() as url:
         yield Mirror(tmp_path / "work", repository, Mirrors(url, url, updates=False))
 

@@ -25,6 +25,7 @@ from image import (
     build_prerequisites,
     command,
     customization,
+    disk_space,
     failures,
     mirror_patience,
     release,
@@ -402,6 +403,25 @@ def test_without_room_nothing_is_done(room: Path, monkeypatch: pytest.MonkeyPatc
     assert "image prune" in caught.value.hint
     assert calls(room)[begun:] == ["config"]
     assert release.current(room / "images") == made
+
+
+def test_the_room_for_a_release_is_that_of_the_same_image(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+    whole = disk_space.release_bytes
+
+    def ask(latest: int | None) -> int:
+        asked.append(latest)
+        return whole(latest)
+
+    monkeypatch.setattr(disk_space, "release_bytes", ask)
+    small, _ = run(room)
+    assert set(asked) == {None}
+    asked.clear()
+    large, _ = run(room, added=own_files(room), image="lab")
+    assert set(asked) == {small.size}, "before it has one of its own"
+    asked.clear()
+    run(room, ImageRecipe(packages=("htop",)))
+    assert set(asked) == {small.size} != {large.size}
 
 
 def forbid_overlays(room: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from image import apt, package_index
+from image import apt, apt_root
 from image.mirrors import Mirrors
 from image.package_index import PackageIndexError, find_updates
 from image.recipe import ImageRecipe
@@ -81,7 +81,7 @@ def test_the_packages_of_a_signed_archive_are_compared(tmp_path: Path, monkeypat
     gpg(tmp_path / "debian", "--output", str(keyring), "--export", "test")
     archive(tmp_path / "debian", "trixie", {"libc6": "2.41-2", "openssl": "3.5.0-1", "bash": "5.2-1"}, "test")
     archive(tmp_path / "security", "trixie-security", {"openssl": "3.5.9-1"}, "test")
-    monkeypatch.setattr(package_index, "_KEYRINGS", (keyring,))
+    monkeypatch.setattr(apt_root, "_KEYRINGS", (keyring,))
     assert find_updates(OLD, RECIPE) == (
         PackageUpdate("openssl", "3.5.0-1", "3.5.9-1", security=True),
         PackageUpdate("libc6:amd64", "2.41-1", "2.41-2", security=False),
@@ -101,11 +101,15 @@ def test_a_release_of_a_snapshot_is_compared_with_that_snapshot(
     for name, suites in (("debian", ("trixie", "trixie-updates")), ("debian-security", ("trixie-security",))):
         for suite in suites:
             archive(tmp_path / name / moment, suite, {"bash": "5.2-1"}, "test", old)
-    monkeypatch.setattr(package_index, "_KEYRINGS", (keyring,))
+    monkeypatch.setattr(apt_root, "_KEYRINGS", (keyring,))
     mirror = f"file://{tmp_path}/{{archive}}/{{snapshot}}"
     assert find_updates(OLD, replace(RECIPE, snapshot=moment), mirror) == ()
     with pytest.raises(PackageIndexError, match="no mirror has snapshots"):
         find_updates(OLD, replace(RECIPE, snapshot=moment))
+    with pytest.raises(PackageIndexError) as raised:
+        find_updates(OLD, replace(RECIPE, snapshot="20230101T000000Z"), mirror)
+    assert "20230101T000000Z" in raised.value.hint
+    assert "sources.list" not in raised.value.hint, "the server's own mirror is not asked"
 
 
 @pytest.mark.usefixtures("mirrors")
@@ -121,7 +125,7 @@ def test_the_administrators_repositories_are_looked_at_with_their_own_keys(
     archive(tmp_path / "debian", "trixie", {"bash": "5.2-1"}, "debian")
     archive(tmp_path / "security", "trixie-security", {}, "debian")
     archive(tmp_path / "v", "stable", {"tool": "2"}, "vendor")
-    monkeypatch.setattr(package_index, "_KEYRINGS", (keyring,))
+    monkeypatch.setattr(apt_root, "_KEYRINGS", (keyring,))
     vendor = Repository((f"file://{tmp_path}/v",), ("stable",), ("main",), (), own.read_bytes())
     found = find_updates({**OLD, "tool": "1"}, RECIPE, added=(vendor,))
     assert found == (PackageUpdate("tool", "1", "2", security=False),)
@@ -137,7 +141,7 @@ def test_an_archive_that_debians_keys_have_not_signed_is_not_believed(tmp_path: 
 
 @pytest.mark.usefixtures("mirrors")
 def test_an_archive_that_is_away_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(PackageIndexError, match="cannot be had: E: ") as raised:
+    with pytest.raises(PackageIndexError, match=r"cannot be had: (?!E: ).") as raised:
         find_updates(OLD, RECIPE)
     assert "/etc/apt/sources.list" in raised.value.hint
     assert list(tmp_path.glob("netboot-appliance-check-*")) == []

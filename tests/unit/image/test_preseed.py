@@ -1,9 +1,13 @@
 """Answers to the questions of packages."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from image import preseed
 from image.preseed import PreseedError
+from tests.unit.debian import need
 
 TEXT = """\
 # the time zone
@@ -41,6 +45,19 @@ def test_what_a_locale_and_a_keyboard_answer_are_lines_of_debconf(locale: str, k
     for packages, answers in (preseed.of_locale(locale), preseed.of_keyboard(keyboard)):
         preseed.check(answers)
         assert bool(packages) == bool(answers)
+
+
+def test_debconf_itself_takes_the_answers(tmp_path: Path) -> None:
+    need("debconf-set-selections")
+    (tmp_path / "answers").write_text(preseed.of_locale("de_DE.UTF-8")[1] + preseed.of_keyboard("ch fr")[1])
+    # Without root it may look and not write, and says only what it cannot read.
+    done = subprocess.run(
+        ["debconf-set-selections", "--checkonly", str(tmp_path / "answers")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, [line for line in done.stderr.splitlines() if line.startswith("error")]) == (0, [])
 
 
 @pytest.mark.parametrize("locale", ["german", "de_DE", "de_DE.UTF-8\nx y string z", "de_DE.ISO-8859-1"])

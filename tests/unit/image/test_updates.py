@@ -3,8 +3,6 @@
 import pytest
 
 from image import updates
-from image.mirrors import Mirrors
-from image.recipe import ImageRecipe
 from image.updates import PackageUpdate
 
 POLICY = """\
@@ -91,17 +89,3 @@ def test_an_update_of_security_that_something_newer_has_overtaken_is_one_of_secu
 @pytest.mark.parametrize("policy", ["", "N: Unable to locate x\n", "libc6:\n", "libc6:\n  Candidate: \n", "::\n"])
 def test_what_is_not_understood_is_no_update(policy: str) -> None:
     assert updates.parse(policy, PACKAGES, "amd64") == ()
-
-
-def test_the_archives_are_those_of_a_build() -> None:
-    mirrors = Mirrors("http://mirror/debian", "http://mirror/security", updates=True)
-    text = updates.sources(ImageRecipe(backports=True), mirrors, "main non-free-firmware", "/k.gpg")
-    assert [line.split("] ")[1] for line in text.splitlines()] == [
-        "http://mirror/debian trixie main non-free-firmware",
-        "http://mirror/debian trixie-updates main non-free-firmware",
-        "http://mirror/debian trixie-backports main non-free-firmware",
-        "http://mirror/security trixie-security main non-free-firmware",
-    ]
-    assert text.startswith("deb [arch=amd64 signed-by=/k.gpg] ")
-    plain = updates.sources(ImageRecipe(), Mirrors("http://a/d", "http://a/s", updates=False), "main", "")
-    assert plain == "deb [arch=amd64] http://a/d trixie main\ndeb [arch=amd64] http://a/s trixie-security main\n"

@@ -151,8 +151,12 @@ def test_work_is_set_aside_listed_and_deleted_once_it_is_old(room: Run, tmp_path
     done = room("clients", "forget", OFF, "--history", "--work", as_root=True)
     assert f"forgot {OFF}: 1 boot" in done.stdout
     assert "its work is set aside, and kept until 20" in done.stdout
-    (kept,) = state.iterdir()
+    (kept,) = state.glob(".kept-*")
     assert kept.name.startswith(f".kept-{OFF.bare}-")
+    assert (
+        "kept      the work of 1 forgotten PC is kept (see: sudo netboot-appliance clients kept)"
+        in room("status").stdout
+    )
     assert (kept / "client_state.xml").read_text() == "hours of work"
     (listed,) = json.loads(room("clients", "kept", "--json", as_root=True).stdout)
     assert (listed["mac"], listed["until"] - listed["at"]) == (str(OFF), 7 * 86400)
@@ -162,9 +166,15 @@ def test_work_is_set_aside_listed_and_deleted_once_it_is_old(room: Run, tmp_path
     unasked = room("clients", "purge", OFF, as_root=True)
     assert (unasked.returncode, "nobody is there to ask; nothing was changed" in unasked.stderr) == (2, True)
     assert kept.exists()
-    kept.rename(state / f".kept-{OFF.bare}-{listed['at'] - 8 * 86400}")
+    six = kept.rename(state / f".kept-{OFF.bare}-{listed['at'] - 6 * 86400}")
+    # The timer comes once a day, and sees what there is.
+    room("clients", "purge", as_root=True)
+    assert "that of 1 is deleted soon, the first in 2" in room("status").stdout
+    assert json.loads(room("status", "--json").stdout)["kept_work"]["soon"] == 1
+    six.rename(state / f".kept-{OFF.bare}-{listed['at'] - 8 * 86400}")
     assert "deleted the work of 1 PC for good: " in room("clients", "purge", as_root=True).stdout
-    assert list(state.iterdir()) == []
+    assert list(state.glob(".kept-*")) == []
+    assert "forgotten PC" not in room("status").stdout
     for verb in (("purge", OFF, "--yes"), ("restore", OFF)):
         assert f"no work of {OFF} is kept" in room("clients", *verb, as_root=True).stderr
     again = room("clients", "forget", OFF, "--history", "--work", as_root=True)

@@ -52,6 +52,13 @@ def test_config_check_notes_ranges_and_labels_that_match_nobody(run: Run, tmp_pa
     ]
 
 
+def test_config_check_notes_a_canary_for_nobody(run: Run, tmp_path: Path) -> None:
+    with (tmp_path / "c.toml").open("a") as file:
+        file.write('[image]\ncanary = "room 13"\n')
+    run("allow", "add", "52:54:00:aa:bb:cc", "--label", "room 12")
+    assert "note: [image] canary: 'room 13' is no label" in run("config", "check").stderr
+
+
 class Project(BaseHTTPRequestHandler):
     """A project on the loopback interface that refuses every key."""
 

@@ -1,6 +1,7 @@
 """`image check` as its user types it; what the archive says is given. Real archives: tests/unit/image."""
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,11 +10,13 @@ from typer.testing import CliRunner, Result
 
 from appliance.cli.main import app
 from appliance.images import notes
-from image import package_index
+from appliance.images.notes import UpdateCheck
+from image import package_index, release
 from image.package_index import PackageIndexError
 from image.recipe import ImageRecipe
 from image.updates import PackageUpdate
 from tests.unit.appliance.cli.box_with_releases import NEW, OLD, BoxWithReleases
+from tests.unit.image.test_release import publish
 
 UPDATES = (PackageUpdate("openssl", "3.5.0-1", "3.5.9-1", security=True), PackageUpdate("bash", "5.1", "5.2", False))
 
@@ -48,6 +51,20 @@ def test_updates_are_listed_those_of_security_first_and_kept(
     shown = CliRunner().invoke(app, ["--config", str(box.data / "c.toml"), "status"]).stdout
     assert "\n          2 updates, 1 of security; checked" in shown
     assert "(do: sudo netboot-appliance image update)" in shown
+
+
+def test_status_has_the_look_at_each_image(box: BoxWithReleases) -> None:
+    (box.data / "images" / "lab").mkdir()
+    lab = "20261201-090000-cccccccc"
+    publish(box.data / "images", lab, "lab")
+    release.activate(box.data / "images", lab)
+    notes.keep_check(box.data / "images", lab, UpdateCheck(time.time(), UPDATES))
+    assert box.status()["image_check"] is None
+    shown = CliRunner().invoke(app, ["--config", str(box.data / "c.toml"), "status"]).stdout
+    lines = shown.splitlines()
+    at = lines.index(f"          lab: {lab}, for no PC")
+    assert "          2 updates, 1 of security; checked" in "\n".join(lines[at : at + 5])
+    assert '"image_check": {"release": "' + lab in json.dumps(box.status()["images"])
 
 
 def test_without_updates_it_is_said_and_the_exit_code_is_0(

@@ -77,6 +77,7 @@ class Archive(BoxWithReleases):
         self.current: set[str] = {NEXT, LATER, LAB_NEXT}
         self.next = NEXT
         self.joined: list[JoinedBuild] = []
+        self.since: list[float] = []
         self.registry = self.data / "registry" / "registry.sqlite3"
         with Registry(self.registry) as registry:
             registry.allow([Entry(MacRange(PC, PC), "room 12")])
@@ -93,8 +94,9 @@ class Archive(BoxWithReleases):
         return UpdateCheck(time.time(), () if found.id in self.current else (UPDATE,))
 
     def request(
-        self, config: object, path: object, rebuild: Rebuild, *, inside_unit: bool, names: tuple[str, ...]
+        self, config: object, path: object, rebuild: Rebuild, *, inside_unit: bool, names: tuple[str, ...], since: float
     ) -> "GivenBuild":
+        self.since.append(since)
         assert (rebuild, inside_unit) == (Rebuild.APART, False)
         (image,) = names
         return self.joined.pop() if self.joined else GivenBuild(self, image)
@@ -284,6 +286,22 @@ def with_lab(archive: Archive) -> None:
     with Registry(archive.registry) as registry:
         registry.register(Client(2, LAB_PC, 1000.0, "secret"))
         registry.open_boot(BootRow(2, LAB_PC, 1000.0, "token", LAB, ""))
+
+
+def test_what_images_have_in_common_is_renewed_once_in_a_turn(archive: Archive) -> None:
+    with_lab(archive)
+    before = time.time()
+    archive.update()
+    assert archive.asked.count("build") == 2
+    boincs, labs = archive.since
+    assert before <= boincs == labs <= time.time()
+
+
+def test_what_somebody_else_has_renewed_counts_only_if_it_was_after_the_look(archive: Archive) -> None:
+    archive.joined = [JoinedBuild(archive, OLD)]
+    archive.update()
+    first, second = archive.since
+    assert first < second
 
 
 def test_an_image_that_no_pc_has_booted_needs_no_canary(archive: Archive) -> None:

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from appliance.allowlist import Entry
+from appliance.allowlist import BootSettings, Entry
 from appliance.config.file import Config, load
 from appliance.control.canaries import CanaryJudge
 from appliance.heartbeats import store
 from appliance.heartbeats.records import StoredHeartbeat
 from appliance.images import rollout_table
-from appliance.images.rollout import Canary, Ending, Proof
+from appliance.images.rollout import Canary, Ending, Proof, end
 from appliance.journal.recorder import Journal
 from appliance.registry.database import Registry
 from appliance.view import trials
 from appliance.view.trials import gather_rollout
-from image import release
+from image import activation, release
+from image.release import ReleaseError
 from services.boinc.condition import Condition, Doing, ProjectCondition, to_json
 from services.ethernet import MacAddress, MacRange
 from services.events import Discovered, Event, Reported, ScriptServed, TransferServed
@@ -93,6 +94,37 @@ def room(tmp_path: Path, proof: Proof, monkeypatch: pytest.MonkeyPatch) -> Itera
     made = JudgedRoom(tmp_path, proof)
     yield made
     made.registry.close()
+
+
+def test_one_of_another_image_that_is_active_there_is_not_activated_again(
+    room: JudgedRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, tried = "20261120-090000-eeeeeeee", "20261202-090000-ffffffff"
+    for each in (before, tried):
+        publish(room.config.images, each, "lab")
+    release.activate(room.config.images, before)
+    room.registry.allow([Entry(MacRange(A, B), "room 12", BootSettings(image="lab"))])
+    canary = rollout_table.open_canary(room.registry)
+    assert canary
+    rollout_table.keep(room.registry, end(canary, Ending.CANCELLED, "by hand", room.now))
+    with room.registry.edit():
+        rollout_table.begin(room.registry, tried, before, "room 12", [MacRange(A, B)], Proof(3600.0), room.now)
+    activated: list[str] = []
+
+    def activate(images: Path, ident: str, ring: object) -> None:
+        activated.append(ident)
+        release.activate(images, ident)
+        # The registry could not be written: the next look finds the canary still open.
+        if len(activated) == 1:
+            raise ReleaseError("the disk is full", "make room")
+
+    monkeypatch.setattr(activation, "activate", activate)
+    for mac in (A, B):
+        room.boot(mac, "initrd", "root-mounted", "reported", "attached", "computing", release=tried)
+    room.looks()
+    assert room.looks().verdict is Ending.PROMOTED
+    assert activated == [tried]
+    assert release.active_ids(room.config.images) == {"boinc": OLD, "lab": tried}
 
 
 def test_it_becomes_the_active_release_when_its_pcs_compute(room: JudgedRoom) -> None:

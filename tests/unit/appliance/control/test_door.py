@@ -136,10 +136,25 @@ async def test_an_address_has_so_many_connections_and_the_others_are_free(
     assert await secure.is_served()
 
 
-async def test_ten_thousand_that_stay_are_refused_beyond_the_bound(opened: Opened) -> None:
-    """From many addresses, so that the bound for each does not count. The rest is closed at once."""
+async def test_ten_thousand_that_stay_are_refused_beyond_the_bound(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From many addresses, so that the bound for each does not count. The rest waits for a moment, and is closed."""
+    monkeypatch.setattr(door, "_FULL", 0.05)
+    held = await crowd(opened, door.MOST_CONNECTIONS + 200)
+    await until(lambda: opened.door.connections + opened.door.turned_away == len(held))
+    assert opened.door.connections == door.MOST_CONNECTIONS
+    assert not await opened.is_served()
+    for tcp in held:
+        tcp.close()
+    await until(lambda: opened.door.connections == 0)
+    assert await opened.is_served()
+
+
+async def crowd(opened: Opened, many: int) -> list[socket.socket]:
+    """Connections that say nothing, each from an address of its own."""
     held: list[socket.socket] = []
-    for number in range(door.MOST_CONNECTIONS + 200):
+    for number in range(many):
         tcp = socket.socket()
         tcp.bind((f"127.1.{number // 250}.{1 + number % 250}", 0))
         tcp.setblocking(False)
@@ -148,9 +163,67 @@ async def test_ten_thousand_that_stay_are_refused_beyond_the_bound(opened: Opene
         held.append(tcp)
         if number % 50 == 0:
             await asyncio.sleep(0)
-    await until(lambda: opened.door.connections + opened.door.turned_away == len(held))
-    assert opened.door.connections == door.MOST_CONNECTIONS
-    assert not await opened.is_served()
+    return held
+
+
+async def test_while_all_places_are_taken_nobody_is_accepted_and_who_waits_gets_the_next_place(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "MOST_CONNECTIONS", 8)
+    monkeypatch.setattr(door, "_FULL", 600.0)
+    held = await crowd(opened, 8)
+    await until(lambda: opened.door.connections == 8)
+    waiting = asyncio.create_task(opened.is_served("127.0.0.9"))
+    # It is connected to the kernel; nobody else is heard meanwhile, and the door does nothing for it.
+    more = await crowd(opened, 20)
+    await asyncio.sleep(0.2)
+    assert (opened.door.connections, opened.door.turned_away, waiting.done()) == (8, 0, False)
+    for tcp in (*held, *more):
+        tcp.close()
+    async with asyncio.timeout(10):
+        assert await waiting, "the flood has ended: at once, and not with a timer"
+
+
+async def test_who_waits_among_a_flood_that_comes_again_and_again_gets_in_at_the_first_attempt(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever of the flood gets in says nothing until its time is up, and comes again at once."""
+    monkeypatch.setattr(door, "MOST_CONNECTIONS", 8)
+    monkeypatch.setattr(door, "HANDSHAKE_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "_LOOK", 0.05)
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
+    served = 0
+
+    async def flood(number: int) -> None:
+        nonlocal served
+        while True:
+            with contextlib.suppress(OSError):
+                reader, writer = await opened.connect(f"127.2.0.{number}", tls=False)
+                await reader.read()
+                served += 1
+                writer.close()
+
+    flooding = [asyncio.create_task(flood(number)) for number in range(1, 61)]
+    try:
+        await until(lambda: served > 8)
+        async with asyncio.timeout(60):
+            assert await opened.is_served("127.0.0.9")
+        assert opened.door.turned_away == 0
+    finally:
+        for task in flooding:
+            task.cancel()
+
+
+async def test_a_door_that_moves_while_it_is_full_accepts_there(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "MOST_CONNECTIONS", 8)
+    monkeypatch.setattr(door, "_FULL", 600.0)
+    held = await crowd(opened, 9)
+    await until(lambda: opened.door.connections == 8)
+    port = free_port()
+    opened.door.move(IPv4Address("127.0.0.1"), port)
+    opened.port = port
     for tcp in held:
         tcp.close()
     await until(lambda: opened.door.connections == 0)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 
 from appliance.config.file import DEFAULT_PATH
 from appliance.images import build_unit
+from appliance.images.build_order import BuildOrder
 from appliance.images.build_record import BuildRecord
 from image import release
 from image.build import Rebuild
@@ -43,7 +44,7 @@ from appliance.images.build_unit import record
 from tests.unit.appliance.images import test_build_unit
 room = Path(sys.argv[1])
 build = getattr(test_build_unit, sys.argv[2])
-record(lambda rebuild, names, report, hear: [build(room, rebuild, report)], lambda progress: None)
+record(lambda order, report, hear: [build(room, order.rebuild, report)], lambda progress: None)
 """
 
 
@@ -77,13 +78,13 @@ def recorded(room: Path, builder: Builder, invocation: str = "i1") -> str:
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(BuildError, ReleaseError, SystemExit):
         patch.setenv("RUNTIME_DIRECTORY", str(directory))
         patch.setenv("INVOCATION_ID", invocation)
-        build_unit.record(lambda rebuild, names, report, hear: [builder(room, rebuild, report)], lambda progress: None)
+        build_unit.record(lambda order, report, hear: [builder(room, order.rebuild, report)], lambda progress: None)
     return f"mv {directory}/progress {room}/run/progress\n"
 
 
 def follow(room: Path, rebuild: Rebuild = Rebuild.NEVER) -> tuple[Release, list[Progress]]:
     told: list[Progress] = []
-    (made,) = build_unit.follow(room / "images", rebuild, told.append)
+    (made,) = build_unit.follow(room / "images", BuildOrder(rebuild), told.append)
     return made, told
 
 
@@ -137,24 +138,32 @@ def test_a_build_is_asked_for_and_followed_to_its_release_and_asked_for_once(roo
 
 
 def test_the_unit_is_told_which_images_to_build(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[str, ...]] = []
+    told: list[BuildOrder] = []
 
-    def build(
-        rebuild: Rebuild, names: Sequence[str], report: build_unit.Report, hear: build_unit.Hear
-    ) -> list[Release]:
-        told.append((rebuild.value, *names))
+    def build(order: BuildOrder, report: build_unit.Report, hear: build_unit.Hear) -> list[Release]:
+        told.append(order)
         return [release.read(room / "images", NEW)]
 
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(room / "run"))
     monkeypatch.setenv("INVOCATION_ID", "i1")
     (room / "start").touch()
-    build_unit.begin(Rebuild.UPDATED, ("boinc", "lab"))
+    wanted = BuildOrder(Rebuild.UPDATED, ("boinc", "lab"), 1796083200.5)
+    build_unit.begin(wanted)
     build_unit.record(build, lambda progress: None)
-    for damaged in ("always ../etc", "sometimes", ""):
+    for damaged in (
+        '{"rebuild": "always", "names": ["../etc"], "since": 0}',
+        '{"rebuild": "sometimes", "names": [], "since": 0}',
+        '{"rebuild": "always", "names": [], "since": []}',
+        '{"rebuild": "always", "names": 7, "since": 0}',
+        '{"rebuild": "always"}',
+        "[" * 100_000,
+        "always lab",
+        "",
+    ):
         (room / "run" / "request").write_text(damaged)
         build_unit.record(build, lambda progress: None)
         assert not (room / "run" / "request").exists()
-    assert told == [("updated", "boinc", "lab"), *[("never",)] * 3]
+    assert told == [wanted, *[BuildOrder()] * 8]
 
 
 def test_a_failure_arrives_as_the_build_raised_it(room: Path) -> None:
@@ -239,7 +248,7 @@ def test_leaving_stops_reading_and_not_the_build(room: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_unit.follow(room / "images", Rebuild.NEVER, leave)
+        build_unit.follow(room / "images", BuildOrder(), leave)
     (room / "go").touch()
     lines = room / "run" / "progress"
     for _ in range(500):
@@ -252,7 +261,7 @@ def test_leaving_stops_reading_and_not_the_build(room: Path) -> None:
 def test_outside_of_the_unit_nothing_is_recorded(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     told: list[Progress] = []
-    (made,) = build_unit.record(lambda rebuild, names, report, hear: [succeed(room, rebuild, report)], told.append)
+    (made,) = build_unit.record(lambda order, report, hear: [succeed(room, order.rebuild, report)], told.append)
     assert (made.id, told) == (NEW, STEPS)
     assert not (room / "run").exists()
 
@@ -273,9 +282,7 @@ def test_the_unit_builds_only_the_default_configuration_of_a_running_systemd(
     assert not build_unit.available(DEFAULT_PATH)
 
 
-def print_two_lines(
-    room: Path, rebuild: Rebuild, names: Sequence[str], report: build_unit.Report, hear: build_unit.Hear
-) -> list[Release]:
+def print_two_lines(room: Path, order: BuildOrder, report: build_unit.Report, hear: build_unit.Hear) -> list[Release]:
     report(STEPS[0])
     for line in ("P: lb config", "P: lb bootstrap"):
         hear(line)
@@ -301,9 +308,7 @@ def test_everybody_sees_the_latest_build_and_what_it_prints(room: Path, monkeypa
 
 
 def test_of_a_long_build_the_beginning_and_the_latest_are_seen(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def report_much(
-        rebuild: Rebuild, names: Sequence[str], report: build_unit.Report, hear: build_unit.Hear
-    ) -> list[Release]:
+    def report_much(order: BuildOrder, report: build_unit.Report, hear: build_unit.Hear) -> list[Release]:
         for number in range(4000):
             report(Progress("chroot", 4, f"Unpacking package {number}", float(number)))
         raise BuildError("chroot", "it failed", "do this")

@@ -8,6 +8,7 @@ from appliance.config import images
 from appliance.config.file import Config, ImageSettings, ServerSettings
 from appliance.errors import UserError
 from appliance.images import known_digests, recipe
+from appliance.images.build_order import BuildOrder
 from appliance.images.requested_build import Builder, RequestedBuild, request
 from image.build import Rebuild
 from image.progress import BuildError
@@ -38,7 +39,7 @@ def test_what_cannot_be_used_is_said_before_a_build_begins_and_by_one_that_began
     with pytest.raises(UserError, match="flies is nothing that an image can be made of"):
         request(config, config.path, Rebuild.NEVER, inside_unit=False)
     with pytest.raises(BuildError, match="flies is nothing that an image can be made of") as caught:
-        RequestedBuild(config, Rebuild.NEVER, Builder.PROCESS).run(lambda progress: None)
+        RequestedBuild(config, BuildOrder(), Builder.PROCESS).run(lambda progress: None)
     assert (caught.value.stage, caught.value.hint) == (
         "checks",
         "known are: recipe.toml, packages, files/, hooks/, repositories/, preseed/ and live-build's config/",

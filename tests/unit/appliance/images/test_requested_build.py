@@ -1,5 +1,6 @@
 """Who builds when somebody asks for a build, and what the result says."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from appliance.config.file import Config, ServerSettings
 from appliance.errors import UserError
 from appliance.images import build_unit, requested_build
+from appliance.images.build_order import BuildOrder
 from appliance.images.requested_build import Builder, RequestedBuild, request
 from image import release
 from image.build import Rebuild
@@ -69,7 +71,7 @@ def test_the_result(
     config: Config, monkeypatch: pytest.MonkeyPatch, rebuild: Rebuild, made: str, unchanged: bool
 ) -> None:
     monkeypatch.setattr(requested_build, "build", lambda *_, **__: release.activate(config.images, made))
-    (result,) = RequestedBuild(config, rebuild, Builder.PROCESS).run(lambda _: None)
+    (result,) = RequestedBuild(config, BuildOrder(rebuild), Builder.PROCESS).run(lambda _: None)
     assert (result.release.id, result.unchanged) == (made, unchanged)
 
 
@@ -101,13 +103,34 @@ def test_all_images_are_built_and_one_that_fails_keeps_no_other_from_it(
     monkeypatch.setattr(requested_build, "build", build)
     told: list[Progress] = []
     with pytest.raises(BuildError) as caught:
-        RequestedBuild(config, Rebuild.ALWAYS, Builder.PROCESS).run(told.append)
+        RequestedBuild(config, BuildOrder(Rebuild.ALWAYS), Builder.PROCESS).run(told.append)
     assert built == ["boinc", "classroom", "lab"]
     assert [each.image for each in told] == built
     assert str(caught.value) == (
         f"the image classroom: it failed; the image boinc was built: {NEW}; the image lab was built: {NEXT}"
     )
     assert release.active_ids(config.images) == {"boinc": NEW, "lab": NEXT}
+
+
+@pytest.mark.parametrize("asked", [0.0, 1796083200.0])
+def test_what_is_renewed_once_is_what_was_asked_for_or_this_build(
+    config: Config, monkeypatch: pytest.MonkeyPatch, asked: float
+) -> None:
+    make_directories(config, "lab")
+    told: list[float] = []
+
+    def build(*arguments: object) -> release.Release:
+        *_, since, _ring, _mirror = arguments
+        assert isinstance(since, float)
+        told.append(since)
+        return release.activate(config.images, NEW)
+
+    monkeypatch.setattr(requested_build, "build", build)
+    before = time.time()
+    request(config, config.path, Rebuild.APART, inside_unit=False, since=asked).run(lambda _: None)
+    first, second = told
+    assert first == second
+    assert first == asked if asked else before <= first <= time.time()
 
 
 @pytest.mark.parametrize(("builder", "warned"), [(Builder.UNIT, False), (Builder.INSIDE_UNIT, True)])
@@ -118,7 +141,7 @@ def test_only_who_builds_warns_that_it_cannot_make_a_key(
     made = release.read(config.images, NEW)
     monkeypatch.setattr(build_unit, "follow", lambda *_: [made])
     monkeypatch.setattr(build_unit, "record", lambda *_: [made])
-    RequestedBuild(config, Rebuild.NEVER, builder).run(lambda _: None)
+    RequestedBuild(config, BuildOrder(), builder).run(lambda _: None)
     assert ("no key to sign releases with" in caplog.text) is warned
 
 
@@ -127,7 +150,7 @@ def test_one_that_is_named_is_built_alone(config: Config, monkeypatch: pytest.Mo
     publish(config.images, NEXT, "lab")
     monkeypatch.setattr(requested_build, "build", lambda *_: release.activate(config.images, NEXT))
     wanted = request(config, config.path, Rebuild.ALWAYS, inside_unit=False, names=("lab", "lab"))
-    assert wanted.names == ("lab",)
+    assert wanted.order.names == ("lab",)
     assert [(each.release.id, each.unchanged) for each in wanted.run(lambda _: None)] == [(NEXT, False)]
     assert release.active_ids(config.images) == {"boinc": OLD, "lab": NEXT}
 

@@ -10,7 +10,8 @@ import pytest
 
 from appliance.config.file import load
 from appliance.errors import UserError
-from appliance.images import build_unit
+from appliance.images import build_order, build_unit
+from appliance.images.build_order import BuildOrder
 from appliance.images.image_request import ImageRequest, ImageVerb, decode, encode
 from appliance.images.request_files import ask
 from appliance.images.root_helper import serve_requests
@@ -169,7 +170,7 @@ def test_a_trap_in_its_place_is_not_touched(box: Box, tmp_path: Path, trap: str)
 
 @pytest.mark.parametrize(
     ("verb", "rebuild"),
-    [(ImageVerb.BUILD, Rebuild.NEVER), (ImageVerb.UPDATE, Rebuild.UPDATED), (ImageVerb.REBUILD, Rebuild.ALWAYS)],
+    [(ImageVerb.BUILD, Rebuild.NEVER), (ImageVerb.REBUILD, Rebuild.ALWAYS)],
 )
 def test_a_build_is_begun_in_its_own_unit(
     box: Box, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verb: ImageVerb, rebuild: Rebuild
@@ -184,13 +185,35 @@ def test_a_build_is_begun_in_its_own_unit(
 
     monkeypatch.setattr(programs, "output", output)
     assert box.ask(encode(ImageRequest(verb))).done == "the build has begun"
-    assert (tmp_path / "unit" / "request").read_text() == rebuild.value
+    assert build_order.decode((tmp_path / "unit" / "request").read_text()) == BuildOrder(rebuild)
     assert ran[-1] == ("systemctl", "start", "--no-block", "--no-ask-password", build_unit.UNIT)
     assert box.ask(encode(ImageRequest(ImageVerb.STOP))).done == "no build is under way"
     state[0] = "activating"
     assert box.ask(encode(ImageRequest(verb, once="2"))).done == "a build is under way already"
     assert box.ask(encode(ImageRequest(ImageVerb.STOP, once="2"))).done == "the build is being stopped"
     assert ran[-1] == ("systemctl", "stop", "--no-block", "--no-ask-password", build_unit.UNIT)
+
+
+def test_debians_updates_go_the_way_of_the_timer(box: Box, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its unit tests a release and gives it to a canary first, as [image] says; a build would activate it at once."""
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(build_unit, "DIRECTORY", tmp_path / "unit")
+    busy = ""
+
+    def output(words: tuple[str, ...], **_: object) -> str:
+        ran.append(words)
+        return f"ActiveState={'activating' if words[-1] == busy else 'inactive'}\n"
+
+    monkeypatch.setattr(programs, "output", output)
+    assert box.ask(encode(ImageRequest(ImageVerb.UPDATE))).done == "the update has begun"
+    started = [words for words in ran if words[1] == "start"]
+    assert started == [("systemctl", "start", "--no-block", "--no-ask-password", build_unit.UPDATE_UNIT)]
+    assert not (tmp_path / "unit" / "request").exists()
+    for busy, said in ((build_unit.UNIT, "a build is under way"), (build_unit.UPDATE_UNIT, "an update is under way")):
+        assert box.ask(encode(ImageRequest(ImageVerb.UPDATE, once=busy))).done == f"{said} already"
+    assert len([words for words in ran if words[1] == "start"]) == 1
+    shipped = Path(__file__).parents[4] / "systemd" / build_unit.UPDATE_UNIT
+    assert "netboot-appliance image update\n" in shipped.read_text()
 
 
 def test_a_request_is_carried_out_once_however_often_root_is_called(box: Box) -> None:
@@ -240,10 +263,10 @@ def test_every_request_reads_back() -> None:
     for verb in ImageVerb:
         asked = ImageRequest(verb, OLD if verb is ImageVerb.ACTIVATE else "", "once")
         assert decode(encode(asked)) == asked
-    for verb in (ImageVerb.BUILD, ImageVerb.UPDATE, ImageVerb.REBUILD, ImageVerb.ROLLBACK):
+    for verb in (ImageVerb.BUILD, ImageVerb.REBUILD, ImageVerb.ROLLBACK):
         assert decode(encode(ImageRequest(verb, image="lab"))).image == "lab"
         with pytest.raises(ValueError, match="no name"):
             decode(encode(ImageRequest(verb, image="../lab")))
-    for verb, name in ((ImageVerb.STOP, ""), (ImageVerb.ACTIVATE, OLD)):
+    for verb, name in ((ImageVerb.STOP, ""), (ImageVerb.UPDATE, ""), (ImageVerb.ACTIVATE, OLD)):
         with pytest.raises(ValueError, match="an image where none belongs"):
             decode(encode(ImageRequest(verb, name, image="lab")))

@@ -10,6 +10,7 @@ import pytest
 
 from appliance.allowlist import Allowlist, Entry
 from appliance.boot.next_boot import NextBoot
+from appliance.exports.forgotten_work import ForgottenWork
 from appliance.firmware.knowledge import FirmwareKnowledge, Why
 from appliance.heartbeats.states import Kind
 from appliance.images.notes import UpdateCheck
@@ -61,6 +62,7 @@ BOX = BoxState(
         Lease(IPv4Address("10.77.0.6"), MAC, b"", State.LEASED, NOW - 1),
     ],
     page=PageState(77, ("https://10.77.0.1:8443/",)),
+    kept=[ForgottenWork(1000, MAC)],
 )
 
 
@@ -87,6 +89,12 @@ def test_the_document() -> None:
         "services": [{"name": "TFTP", "address": "10.77.0.1", "port": 69}],
         "trouble": ["lan0 is down", "heartbeats lost, while the registry could not be written: 1,200"],
         "disk": [],
+        "kept_work": {
+            "pcs": 1,
+            "soon": 0,
+            "first": 1000 + 7 * 86400,
+            "words": "the work of 1 forgotten PC is kept",
+        },
         "leases": {"leased": 1, "addresses": 100},
         "exports": {"backend": "kernel", "why": "it runs", "error": ""},
         "claims": [

@@ -15,8 +15,10 @@ from appliance.root_requests.answer import RootAnswer
 from services.ethernet import MacAddress, MacRange
 from tests.fakes.fleet import label_of, mac_of
 from tests.unit.appliance.control.box_of_pcs import BoxOfPcs
+from tests.unit.image.test_release import publish
 
 PC = "02:00:aa:00:00:01"
+DAMAGED = "20261102-100000-0a1b2c3d"
 
 
 def dump(box: BoxOfPcs) -> list[str]:
@@ -201,6 +203,12 @@ def test_a_canary_that_there_is_not_and_one_of_nobody(own: BoxOfPcs) -> None:
     wanted = {"release": "20260101-000000-00000000", "chosen": ["1-per-label"]}
     refused = own.change(canary, "POST", json=wanted)
     assert (refused.status_code, "there is no release" in refused.json()["message"]) == (404, True)
+    publish(own.config.images, DAMAGED)
+    # It is there, and cannot be used.
+    for file in ("vmlinuz", "manifest.json"):
+        (own.config.images / DAMAGED / file).write_text("{")
+        damaged = own.change(canary, "POST", json=wanted | {"release": DAMAGED})
+        assert damaged.status_code == 409, damaged.json()
     wrong: list[dict[str, object]] = [{"chosen": []}, {"chosen": [""]}, {"release": "../x"}, {"within": "1h"}]
     for each in wrong:
         assert own.change(canary, "POST", json=wanted | each).status_code == 422

@@ -2,7 +2,10 @@
 
 from appliance.control.fleet.needs import Need, needs, of_box
 from appliance.diagnosis.fault import BoxTrouble, Diagnosis
+from appliance.exports.forgotten_work import ForgottenWork
 from appliance.registry.reload_result import ReloadResult
+from appliance.view.kept_work import kept_work_view
+from services.ethernet import MacAddress
 from tests.unit.appliance.control.fleet.pcs import REFUSES, SILENT, facts
 
 
@@ -47,3 +50,17 @@ def test_each_trouble_of_the_box_has_its_cure() -> None:
         ("No image is active: PCs have nothing to boot", "sudo netboot-appliance image build"),
     ]
     assert of_box(True, {}, ReloadResult(1.0, 2.0), BoxTrouble(), image=True) == ()
+
+
+def test_work_that_is_deleted_soon_needs_a_person_and_other_work_does_not() -> None:
+    pc = MacAddress.parse("52:54:00:aa:bb:cc")
+    kept = [ForgottenWork(1_000_000, pc)]
+    for days, told in ((1, False), (6, True)):
+        view = kept_work_view(kept, 1_000_000 + days * 86400.0)
+        found = of_box(True, {}, None, BoxTrouble(), image=True, kept=view)
+        assert bool(found) is told
+    (need,) = found
+    assert need.cause.startswith(
+        "Work will be lost: the work of 1 forgotten PC is kept; that of 1 is deleted soon, the first in 24 h"
+    )
+    assert "clients restore" in need.cure

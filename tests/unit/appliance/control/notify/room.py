@@ -39,6 +39,7 @@ def only(rule: RuleName, **more: Any) -> RuleSettings:
         "images": False,
         "canary": False,
         "not_woken": False,
+        "kept_work": False,
         "disk": 0,
         "network": False,
         "server": False,

@@ -7,7 +7,15 @@ import pytest
 from appliance.control.notify.conditions import Memory, Observation, Tempo, from_json, observe, ripe, tell, to_json
 from appliance.control.notify.judge import OF_A_RULE, OF_ALL
 from appliance.control.notify.rules import RULES, RuleName
-from appliance.control.notify.sightings import EndedCanary, ErrorShare, FailedBuild, Images, PcSighting, StoppedUpdate
+from appliance.control.notify.sightings import (
+    EndedCanary,
+    ErrorShare,
+    FailedBuild,
+    Images,
+    KeptSighting,
+    PcSighting,
+    StoppedUpdate,
+)
 from appliance.diagnosis.fault import Diagnosis
 from appliance.heartbeats.states import Kind
 from appliance.images.rollout import Ending
@@ -254,6 +262,24 @@ def test_images_built_activated_rolled_back_and_failed() -> None:
         f"[boot] The update of the image stopped at the stage test: the test of {new} failed: it hung",
     )
     assert "Do: see the log" in notice.body
+
+
+def test_work_of_forgotten_pcs_is_told_once_two_days_before_it_is_deleted() -> None:
+    days = Days(only(RuleName.KEPT_WORK))
+    began = int(days.now)
+    kept = tuple(KeptSighting(mac(n), "room 12", began + n, began + n + 7 * 86400) for n in (1, 2))
+    days.pass_(60, kept=())
+    days.pass_(300, kept=kept)
+    assert days.told == []
+    days.now = began + 5 * 86400 - 600.0
+    days.pass_(1800, kept=kept)
+    ((at, notice),) = days.told
+    assert 0 < at - 5 * 86400 < 900
+    assert notice.title == "[boot] The work of a forgotten PC is deleted in two days, and 1 more"
+    assert f"room 12 ({mac(1)}); kept until 20" in notice.body
+    assert "clients restore" in notice.body
+    days.pass_(3600, kept=())
+    assert len(days.told) == 1, "that it is gone is no news"
 
 
 def test_a_canary_that_ended() -> None:

@@ -178,9 +178,9 @@ def test_tasks_are_counted_from_look_to_look(box: Config) -> None:
     assert share.pcs == ((str(COMPUTES), 2),)
 
 
-def test_an_update_that_stopped_is_seen_unless_its_build_says_so_itself(box: Config) -> None:
-    def stopped(stage: str, *, failed: bool) -> StoppedUpdate | None:
-        notes.keep_run(box.images, UpdateRun(1000.0, stage, "20261123-150102-1a2b3c4d", failed, "it hung", "look"))
+def test_an_update_that_stopped_is_seen_unless_its_build_says_so_itself(box: Config, tmp_path: Path) -> None:
+    def stopped(stage: str, *, failed: bool, words: str = "it hung") -> StoppedUpdate | None:
+        notes.keep_run(box.images, UpdateRun(1000.0, stage, "20261123-150102-1a2b3c4d", failed, words, "look"))
         images = look(box).images
         assert images is not None
         return images.stopped
@@ -188,8 +188,15 @@ def test_an_update_that_stopped_is_seen_unless_its_build_says_so_itself(box: Con
     box.images.mkdir(exist_ok=True)
     found = stopped("test", failed=True)
     assert found == StoppedUpdate(1000.0, "test", "20261123-150102-1a2b3c4d", "it hung", "look")
-    assert stopped("build", failed=True) is None
     assert stopped("activate", failed=False) is None
+    # What kept the build from beginning, such as a wrong name in a recipe, no build has said.
+    assert stopped("build", failed=True) is not None
+    error = {"stage": "packages", "message": "the mirror is away", "hint": "", "log": "", "tail": [], "paste": ""}
+    (tmp_path / "run").mkdir()
+    lines = ({"invocation": "77"}, {"error": error})
+    (tmp_path / "run" / "progress").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert stopped("build", failed=True, words="image lab: the mirror is away") is None
+    assert stopped("build", failed=True) is not None
 
 
 def test_a_build_that_failed_is_seen_and_one_that_was_stopped_is_not(box: Config, tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from appliance.errors import UserError
-from appliance.images import build_unit, request_files
+from appliance.images import build_unit, notes, request_files
 from appliance.images.build_record import BuildRecord, OutputLine
 from appliance.images.image_request import ImageVerb
+from appliance.images.notes import UpdateCheck, UpdateRun
 from appliance.root_requests.answer import RootAnswer
 from image import release
+from image.updates import PackageUpdate
 from tests.unit.appliance.cli.box_with_releases import NEW, OLD
 from tests.unit.appliance.control.web.browser import Browser, text
 from tests.unit.image.test_release import publish
@@ -51,6 +53,34 @@ async def test_each_image_has_its_own_releases(page: Browser) -> None:
     assert "Run: sudo netboot-appliance image build lab" in shown
     refused = text(await page.post("/images", 422, verb="rollback", release="", image="lab"))
     assert "run: sudo netboot-appliance image rollback lab" in refused
+
+
+async def test_updates_go_the_way_of_the_timer_and_how_it_ended_is_shown(page: Browser) -> None:
+    shown = text(await page.get("/images"))
+    assert "builds a release with them, and makes it the active one; old releases are pruned" in shown
+    assert "Run: sudo netboot-appliance image update" in shown
+    context = page.context
+    image = replace(context.config.image, test=True, canary="room 12")
+    context.config = replace(context.config, image=image)
+    why = f"the test of {NEW} failed: it hung"
+    stopped = UpdateRun(context.clock() - 7200.0, "test", NEW, failed=True, words=why, hint="see the log")
+    notes.keep_run(context.config.images, stopped)
+    shown = text(await page.get("/images"))
+    assert "boots it in an emulated PC, and gives it to room 12 first" in shown
+    assert f"STOPPED at the stage test: {why} (do: see the log)" in shown
+
+
+async def test_the_look_for_updates_is_shown_for_each_image(page: Browser) -> None:
+    images, lab = page.context.config.images, "20261201-090000-cccccccc"
+    (page.config.parent / "images" / "lab").mkdir(parents=True, exist_ok=True)
+    publish(images, lab, "lab")
+    release.activate(images, lab)
+    at = page.context.clock() - 7200.0
+    notes.keep_check(images, NEW, UpdateCheck(at, ()))
+    notes.keep_check(images, lab, UpdateCheck(at, (PackageUpdate("openssl", "1", "2", security=True),)))
+    shown = text(await page.get("/images"))
+    assert "Packages of the active one: no updates" in shown
+    assert "Packages of its active one: 1 update, 1 of security; checked" in shown
 
 
 async def test_root_is_asked_and_its_answer_is_shown(page: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
