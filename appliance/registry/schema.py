@@ -213,22 +213,6 @@ MIGRATIONS: list[Iterable[str]] = [
         ) WITHOUT ROWID""",
         # PCs that their owners took back: the box neither wakes them nor boots its live system there before `until`.
         "CREATE TABLE respites (mac INTEGER PRIMARY KEY, began REAL NOT NULL, until REAL NOT NULL)",
-        # A trial of a room: `at` is when it is to begin.
-        """CREATE TABLE drills (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, label TEXT NOT NULL, at REAL NOT NULL, began REAL, ended REAL,
-            result TEXT NOT NULL
-        )""",
-        """CREATE TABLE drill_pcs (
-            drill INTEGER NOT NULL REFERENCES drills ON DELETE CASCADE, mac INTEGER NOT NULL, stage TEXT NOT NULL,
-            at REAL, result TEXT NOT NULL, PRIMARY KEY (drill, mac)
-        ) WITHOUT ROWID""",
-        # Tasks that were returned without an error, and joules that were used: measured ones, and estimated ones.
-        "ALTER TABLE days ADD COLUMN tasks INTEGER NOT NULL DEFAULT 0",
-        "ALTER TABLE days ADD COLUMN measured REAL NOT NULL DEFAULT 0",
-        "ALTER TABLE days ADD COLUMN estimated REAL NOT NULL DEFAULT 0",
-        "ALTER TABLE day_totals ADD COLUMN tasks INTEGER NOT NULL DEFAULT 0",
-        "ALTER TABLE day_totals ADD COLUMN measured REAL NOT NULL DEFAULT 0",
-        "ALTER TABLE day_totals ADD COLUMN estimated REAL NOT NULL DEFAULT 0",
     ),
 ]
 

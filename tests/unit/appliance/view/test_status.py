@@ -84,7 +84,7 @@ def test_the_document() -> None:
             "at": 950.0,
             "error": "line 3 is wrong",
             "hint": "correct it",
-            "note": "",
+            "restart": False,
         },
         "services": [{"name": "TFTP", "address": "10.77.0.1", "port": 69}],
         "trouble": ["lan0 is down", "heartbeats lost, while the registry could not be written: 1,200"],

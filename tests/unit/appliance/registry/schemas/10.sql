@@ -46,26 +46,18 @@ INSERT INTO "credits" VALUES(90520741919489,'{"https://project.example.org/":[17
 CREATE TABLE day_totals (
             day INTEGER PRIMARY KEY, pcs INTEGER NOT NULL, powered INTEGER NOT NULL, computed INTEGER NOT NULL,
             credit REAL NOT NULL
-        , tasks INTEGER NOT NULL DEFAULT 0, measured REAL NOT NULL DEFAULT 0, estimated REAL NOT NULL DEFAULT 0);
-INSERT INTO "day_totals" VALUES(20717,2,5400,14400,12.5,0,0.0,0.0);
+        );
+INSERT INTO "day_totals" VALUES(20717,2,5400,14400,12.5);
 CREATE TABLE days (
             day INTEGER NOT NULL, mac INTEGER NOT NULL, powered INTEGER NOT NULL, computed INTEGER NOT NULL,
-            credit REAL NOT NULL, tasks INTEGER NOT NULL DEFAULT 0, measured REAL NOT NULL DEFAULT 0, estimated REAL NOT NULL DEFAULT 0, PRIMARY KEY (day, mac)
+            credit REAL NOT NULL, PRIMARY KEY (day, mac)
         ) WITHOUT ROWID;
-INSERT INTO "days" VALUES(20717,90520741919489,3600,14400,12.5,0,0.0,0.0);
+INSERT INTO "days" VALUES(20717,90520741919489,3600,14400,12.5);
 CREATE TABLE deliveries (
             notice INTEGER NOT NULL REFERENCES notices ON DELETE CASCADE, address TEXT NOT NULL, name TEXT NOT NULL,
             due REAL NOT NULL, tries INTEGER NOT NULL, ended REAL, result TEXT NOT NULL, PRIMARY KEY (notice, address)
         ) WITHOUT ROWID;
 INSERT INTO "deliveries" VALUES(1,'0123456789abcdef','admin@example.org',1790000160.0,1,1790000161.0,'sent');
-CREATE TABLE drill_pcs (
-            drill INTEGER NOT NULL REFERENCES drills ON DELETE CASCADE, mac INTEGER NOT NULL, stage TEXT NOT NULL,
-            at REAL, result TEXT NOT NULL, PRIMARY KEY (drill, mac)
-        ) WITHOUT ROWID;
-CREATE TABLE drills (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, label TEXT NOT NULL, at REAL NOT NULL, began REAL, ended REAL,
-            result TEXT NOT NULL
-        );
 CREATE TABLE edits (count INTEGER NOT NULL);
 INSERT INTO "edits" VALUES(7);
 CREATE TABLE "events" (
