@@ -66,7 +66,7 @@ def release(context: typer.Context, label: Annotated[str, _ROOM], as_json: Annot
     config, now = load(context.obj), time.time()
     with Registry(config.registry) as registry:
         before = find_room(registry, label, now)
-        holds.release(registry, before.label)
+        holds.release(registry, before.label, now)
         _show(config, registry, find_room(registry, label, now), as_json, "" if before.held else "it was not held")
 
 

@@ -66,10 +66,25 @@ def outside(schedule: Schedule | None, hold: Hold | None, respite: float | None,
     if respite is not None and now < respite:
         return Outside("its owner took it back", respite)
     window = effective_window(schedule, hold, now)
-    if window is not None and (now in window or window.begin - EARLY <= now < window.begin):
+    held_off = hold is not None and not hold.on and not hold.over(now)
+    early = 0.0 if held_off else EARLY
+    if window is not None and (now in window or window.begin - early <= now < window.begin):
         return None
-    held = hold is not None and not hold.over(now)
-    return Outside("its room is held off" if held else "it is outside its window", window.begin if window else None)
+    return Outside("its room is held off" if held_off else "it is outside its window", window.begin if window else None)
+
+
+def ended_window(schedule: Schedule | None, hold: Hold | None, booted: float, now: float) -> float | None:
+    """When the window ended in which a PC was switched on at `booted`, or was held on, if no other one has begun since;
+    None if it was not in one. None may be open at `now`. `hold` is the last one of its room, and may be over."""
+    if schedule is None:
+        return None
+    ends = []
+    window = schedule.window(booted)
+    if booted in window and window.end is not None and schedule.window(window.end).begin > now:
+        ends.append(window.end)
+    if hold and hold.on and hold.until is not None and booted < hold.until <= now:
+        ends.append(hold.until)
+    return max(ends, default=None)
 
 
 def moment(text: str, now: float, zone: tzinfo) -> float:
@@ -82,9 +97,12 @@ def moment(text: str, now: float, zone: tzinfo) -> float:
         at = _next(found[1], int(found[2]), int(found[3]), now, zone)
     else:
         try:
-            at = datetime.fromisoformat(words).replace(tzinfo=zone).timestamp()
+            written = datetime.fromisoformat(words)
         except ValueError:
             raise ValueError(_FORMS.format(words)) from None
+        if written.tzinfo is not None:
+            raise ValueError(_FORMS.format(words))
+        at = written.replace(tzinfo=zone).timestamp()
     if not now < at < now + _LONGEST:
         raise ValueError(f"{words!r} is {'past' if at <= now else 'more than a year away'}")
     return at

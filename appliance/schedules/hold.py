@@ -28,7 +28,11 @@ class Holds:
     def __bool__(self) -> bool:
         return bool(self._by_label)
 
+    def last(self, label: str) -> Hold | None:
+        """The last hold of PCs with this label, as far as it is known; it may be over."""
+        return self._by_label.get(label.casefold()) if label else None
+
     def of(self, label: str, now: float) -> Hold | None:
         """The hold that is in force for PCs with this label, or None."""
-        found = self._by_label.get(label.casefold()) if label else None
+        found = self.last(label)
         return None if found is None or found.over(now) else found

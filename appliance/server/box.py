@@ -78,7 +78,6 @@ class Box:
         """`exports_changed` is called when what is exported, or to whom, may have changed."""
         self._interfaces = tuple(interfaces)
         self._registry = registry
-        self._window_ends = WindowEnds(config)
         self.configure(config)
         self.allowlist: Allowlist = registry.allowlist()
         self._journal = journal
@@ -105,11 +104,12 @@ class Box:
 
     def configure(self, config: Config) -> None:
         """Take a configuration, and the networks that follow from it."""
+        # First: if the registry cannot be read, nothing is changed.
+        windows = WindowEnds(config, *self._read_windows())
         self.config = config
         self.networks = networks(config, self._interfaces)
         self._answered = answered(config, self._interfaces)
-        self._window_ends = WindowEnds(config)
-        self.refresh_windows()
+        self._window_ends = windows
 
     def serves(self, address: IPv4Address) -> bool:
         """Whether a DHCP answer may go to this relay, or to this client of port 4011."""
@@ -301,7 +301,10 @@ class Box:
 
     def refresh_windows(self) -> None:
         """Read which rooms are held on or off, and which PCs their owners took back. Raises UserError."""
-        self._window_ends.follow(Holds(holds.all_of(self._registry).values()), respites.of(self._registry))
+        self._window_ends.follow(*self._read_windows())
+
+    def _read_windows(self) -> tuple[Holds, dict[MacAddress, float]]:
+        return Holds(holds.all_of(self._registry).values()), respites.of(self._registry)
 
     def outside(self, mac: MacAddress) -> Outside | None:
         """Why this PC gets its own disk now; None if it gets the live system."""

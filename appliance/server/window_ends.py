@@ -10,7 +10,7 @@ from appliance.allowlist import Entry
 from appliance.boot.windows import outside_of, schedule_of
 from appliance.config.file import Config
 from appliance.config.schedules import ScheduleSettings
-from appliance.schedules.effective import Outside, effective_window
+from appliance.schedules.effective import Outside, effective_window, ended_window
 from appliance.schedules.hold import Hold, Holds
 from services.ethernet import MacAddress
 from services.http.heartbeats import ToldWindow, WindowEnd
@@ -51,8 +51,9 @@ class WindowEnds:
 
     def of(self, entry: Entry, booted: float, now: float) -> ToldWindow | None:
         """The window of a PC that this entry allows, and that was switched on at `booted`: the one that is open at
-        `now`, or else the next one. For a PC that was on when its room was held off, the one that ended by that. None
-        if the PC computes until somebody says otherwise. Moments are in seconds since the epoch."""
+        `now`, or else the next one. For a PC that was on when its room was held off, or in a window that has ended
+        since, the one that ended: it may not have heard of that. None if the PC computes until somebody says otherwise.
+        Moments are in seconds since the epoch."""
         hold = self._holds.of(entry.label, now)
         name = entry.settings.schedule
         if hold is None and not name:
@@ -64,6 +65,11 @@ class WindowEnds:
         # The clock may have been set back, too.
         if told is None or not told.since <= now < told.until:
             told = self._told[name, hold] = self._work_out(name, hold, now)
+        if told.window and now < told.window.begin:
+            ended = ended_window(schedule_of(self._config, name), self._holds.last(entry.label), booted, now)
+            if ended is not None:
+                action, grace = self._end(name)
+                return ToldWindow(ended - 1, ended, grace, action)
         return told.window
 
     def outside(self, mac: MacAddress, entry: Entry, now: float) -> Outside | None:

@@ -67,7 +67,7 @@ def find_room(registry: Registry, text: str, now: float) -> RoomView:
             return room
     labels = ", ".join(room.label for room in found[:_NAMED]) + (", …" if len(found) > _NAMED else "")
     raise NotFoundError(
-        f"no entry of the allowlist has the label {text!r}; nothing was changed",
+        f"no entry of the allowlist has the label {text!r}",
         f"there are: {labels}" if labels else "give one: netboot-appliance allow set RANGE --label LABEL",
     )
 

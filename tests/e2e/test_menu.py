@@ -1,26 +1,35 @@
 """The boot menu on a real iPXE: a locked entry opens with its password only, and after the timeout the default boots.
 In a room that is held off there is no menu: PCs start their own disks at once, by BIOS and by UEFI.
 
+The PC boots an image of its own, and while it runs a package is added to that: its next boot has it.
+
 BIOS with the iPXE of a Realtek card; keys come from QEMU's keyboard, the menu is read from the serial line.
 """
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from appliance.config import menu_password
+from image import release
 from services.decision import Reason
 from services.ethernet import MacAddress
 from tests.e2e.hardware import ahci_disk, fat_disk, office_directory, office_disk
 from tests.e2e.rooms import furnished_room
+from tests.room.live_image import DEMO, customize, only_one
 from tests.room.pc import Pc
 from tests.room.processes import wait_until
-from tests.room.room import Room
+from tests.room.room import Room, appliance_command
 
 MAC = MacAddress.parse("52:54:00:aa:bb:c4")
 UEFI = MacAddress.parse("52:54:00:aa:bb:c6")
 SAID = "the office system starts"
+PACKAGE, PROGRAM = "sl", "/usr/games/sl"
+"""One of the smallest packages, and a file of it."""
+ADDED_WITHIN = 60
+"""Seconds from a package's name in the recipe to the release that the next boot gets."""
 AT_ONCE = 10
 """Seconds from the box's offer to the first program of the PC's own disk."""
 BOOT_SECONDS = 900
@@ -46,6 +55,31 @@ def room() -> Iterator[Room]:
 def pc(room: Room) -> Pc:
     disk = office_disk(room.directory, SAID)
     return room.pc(MAC, "bios", card="rtl8139", memory=512, extra=ahci_disk(disk))
+
+
+@pytest.fixture(scope="module")
+def lab(room: Room) -> Path:
+    """The directory of another image, which the BIOS PC boots. It is built with the steps that the first image's build
+    has kept. It says on the console at each boot whether the package is there."""
+    (room.data / "build").unlink(missing_ok=True)
+    (room.data / "build").symlink_to(DEMO.resolve() / "data" / "build")
+    customize(room.directory, "lab", f"lab: $(ls {PROGRAM} 2> /dev/null || echo no package)")
+    build_lab(room)
+    room.appliance("allow", "set", str(MAC), "--image", "lab")
+    return room.directory / "images" / "lab"
+
+
+def build_lab(room: Room) -> None:
+    """On the box, by way of this machine's network: the room's own has no Debian mirror."""
+    command = [appliance_command(), "--config", str(room.configuration), "image", "build", "lab"]
+    with only_one(DEMO, wait=True):
+        room.box.run(["nsenter", "--net=/proc/1/ns/net", "--", *command], timeout=600)
+
+
+def release_of_lab(room: Room) -> str:
+    active = release.current(room.data / "images", "lab")
+    assert active
+    return active.id
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +122,7 @@ def test_a_locked_entry_opens_with_its_password_only(room: Room, pc: Pc) -> None
     assert said == [(Reason.PASSWORD_WRONG, 1)]
 
 
-def test_the_default_boots_after_the_timeout(room: Room, pc: Pc) -> None:
+def test_the_default_boots_after_the_timeout_and_is_the_image_of_its_range(room: Room, pc: Pc, lab: Path) -> None:
     pc.power_on()
     menu = await_next(pc, "1 BOINC", 0, BOOT_SECONDS)
     await_next(pc, "(10)", menu)
@@ -97,8 +131,26 @@ def test_the_default_boots_after_the_timeout(room: Room, pc: Pc) -> None:
     await_next(pc, "netboot_appliance.token=", kernel)
     assert "init=/bin/bash" not in pc.text()
     room.wait_for_stage(MAC, "reported", BOOT_SECONDS)
+    await_next(pc, "lab: no package", kernel, BOOT_SECONDS)
+    boot = room.boot(MAC)
+    assert (boot["entry"], boot["release"]) == ("boinc", release_of_lab(room))
+
+
+def test_a_package_that_is_added_while_the_pc_runs_is_there_at_its_next_boot(room: Room, pc: Pc, lab: Path) -> None:
+    began, before = time.monotonic(), room.boot(MAC)["release"]
+    (lab / "packages").write_text(f"{PACKAGE}\n")
+    build_lab(room)
+    took = time.monotonic() - began
+    print(f"a package more: {took:.1f} s from the edit to the release that the next boot gets")
+    assert took < ADDED_WITHIN
+    pc.require_on()
     pc.power_off()
-    assert room.boot(MAC)["entry"] == "boinc"
+    pc.power_on()
+    menu = await_next(pc, "1 BOINC", 0, BOOT_SECONDS)
+    pc.type("1")
+    await_next(pc, f"lab: {PROGRAM}", menu, BOOT_SECONDS)
+    pc.power_off()
+    assert before != room.boot(MAC)["release"] == release_of_lab(room)
 
 
 def test_in_a_room_that_is_held_off_pcs_start_their_own_disks_at_once(room: Room, pc: Pc, office: Pc) -> None:

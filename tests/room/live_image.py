@@ -55,12 +55,13 @@ mkdir /etc/skel
 }
 
 
-def customize(directory: Path) -> None:
-    """Put files and a hook into the image of this configuration's directory: a layer above its live system."""
+def customize(directory: Path, image: str = "boinc", said: str = "") -> None:
+    """Put files and a hook into an image of this configuration's directory: a layer above its live system. `said`: what
+    the console says at each boot beside the rest, in the shell's words."""
     for name, text in _SITE.items():
-        path = directory / "images" / "boinc" / name
+        path = directory / "images" / image / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text.replace('" > /dev/console', f'; {said}" > /dev/console') if said else text)
         path.chmod(0o755 if text.startswith("#!") else 0o644)
 
 

@@ -67,7 +67,7 @@ async def release_room(context: InContext, label: LabelInPath) -> RoomView:
     now = context.clock()
 
     def release(registry: Registry) -> RoomView:
-        holds.release(registry, find_room(registry, label, now).label)
+        holds.release(registry, find_room(registry, label, now).label, now)
         return find_room(registry, label, now)
 
     return await context.with_registry(release)

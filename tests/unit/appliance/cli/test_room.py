@@ -54,6 +54,6 @@ def test_bad_input_names_what_would_be_right(room: Run, arguments: tuple[str, ..
     done = room(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {words}")
-    assert "nothing was changed" in done.stderr
+    assert "\nhint: " in done.stderr
     assert "there are: Room 12" in room("room", "off", "room 13").stderr
     assert json.loads(room("room", "status", "room 12", "--json").stdout)["held"] == ""

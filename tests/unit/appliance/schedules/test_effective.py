@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from appliance.schedules.effective import ALWAYS, EARLY, Outside, effective_window, moment, outside
+from appliance.schedules.effective import ALWAYS, EARLY, Outside, effective_window, ended_window, moment, outside
 from appliance.schedules.hold import Hold, Holds
 from appliance.schedules.schedule import Schedule, Window
 from appliance.schedules.weekly import WeeklyWindow
@@ -90,6 +90,9 @@ def test_a_server_that_was_off_at_the_start_finds_the_window_open() -> None:
         (held(True, NOON, LATE), None, NOON, None),
         (held(False, LATE), None, LATE, Outside("its room is held off", None)),
         (held(False, NOON, at("2026-11-30 14:00")), None, NOON, Outside("its room is held off", EVENING)),
+        (held(False, NOON, NOON + 600), None, NOON + 1, Outside("its room is held off", EVENING)),
+        (held(False, LATE, LATE + 600), None, LATE + 1, Outside("its room is held off", LATE + 600)),
+        (held(False, LATE, LATE + 600), None, LATE + 600, None),
         (None, LATE + 60, LATE, Outside("its owner took it back", LATE + 60)),
         (None, LATE, LATE, None),
     ],
@@ -101,6 +104,24 @@ def test_who_gets_the_own_disk(hold: Hold | None, respite: float | None, now: fl
 def test_a_pc_without_a_schedule_gets_the_live_system_at_any_time() -> None:
     assert outside(None, None, None, NOON) is None
     assert outside(None, None, NOON + 1, NOON) == Outside("its owner took it back", NOON + 1)
+
+
+@pytest.mark.parametrize(
+    ("hold", "booted", "now", "ended"),
+    [
+        (None, MORNING - 60, MORNING + 120, MORNING),
+        (None, LATE, NEXT_EVENING - 1, MORNING),
+        (None, LATE, at("2026-12-02 12:00"), None),
+        (None, NOON, at("2026-11-30 13:00"), None),
+        (held(True, NOON, at("2026-11-30 14:00")), NOON + 1, at("2026-11-30 14:01"), at("2026-11-30 14:00")),
+        (held(True, NOON, at("2026-11-30 14:00")), at("2026-11-30 14:01"), at("2026-11-30 14:02"), None),
+        (held(True, LATE, at("2026-12-01 09:00")), LATE, at("2026-12-01 09:01"), at("2026-12-01 09:00")),
+    ],
+)
+def test_a_window_that_ended_under_a_pc_that_is_on(
+    hold: Hold | None, booted: float, now: float, ended: float | None
+) -> None:
+    assert ended_window(NIGHT, hold, booted, now) == ended
 
 
 @pytest.mark.parametrize(
@@ -129,6 +150,7 @@ def test_moments_as_people_write_them(text: str, when: str) -> None:
         ("", "write"),
         ("25:00", "write"),
         ("0h", "write"),
+        ("2026-12-24T07:00+00:00", "write"),
         ("2026-11-30 11:59", "is past"),
         ("2027-12-24", "more than a year away"),
         ("9999d", "more than a year away"),

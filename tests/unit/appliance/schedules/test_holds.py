@@ -17,11 +17,14 @@ def test_a_hold_takes_the_place_of_the_one_before_and_is_released(tmp_path: Path
         holds.put(registry, Hold("room", True, 150.0, 300.0))
         assert holds.all_of(registry) == {"BÜRO": Hold("BÜRO", False, 150.0), "room": Hold("room", True, 150.0, 300.0)}
         edits = registry.edits()
-        assert holds.release(registry, "büro")
-        assert not holds.release(registry, "büro")
+        assert holds.release(registry, "büro", 170.0)
+        assert not holds.release(registry, "büro", 170.0)
         assert registry.edits() > edits, "the server looks"
-        holds.put(registry, Hold("other", True, 400.0))
-        assert list(holds.all_of(registry)) == ["other"], "what is over goes"
+        assert holds.release(registry, "ROOM", 200.0)
+        assert not holds.release(registry, "room", 200.0)
+        assert holds.all_of(registry) == {"room": Hold("room", True, 150.0, 200.0)}, "its PCs have to hear of it"
+        holds.put(registry, Hold("other", True, 400.0 + holds.KEPT_SECONDS))
+        assert list(holds.all_of(registry)) == ["other"], "what is long over goes"
 
 
 @pytest.mark.parametrize("values", ["'x', 'maybe', 1.0, NULL", "'x', 'on', -1.0, NULL"])
