@@ -6,6 +6,7 @@ The PC boots an image of its own, and while it runs a package is added to that: 
 BIOS with the iPXE of a Realtek card; keys come from QEMU's keyboard, the menu is read from the serial line.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +74,7 @@ def build_lab(room: Room) -> None:
     """On the box, by way of this machine's network: the room's own has no Debian mirror."""
     command = [appliance_command(), "--config", str(room.configuration), "image", "build", "lab"]
     with only_one(DEMO, wait=True):
-        room.box.run(["nsenter", "--net=/proc/1/ns/net", "--", *command], timeout=600)
+        room.box.run(["nsenter", f"--net=/proc/{os.getpid()}/ns/net", "--", *command], timeout=600)
 
 
 def release_of_lab(room: Room) -> str:
