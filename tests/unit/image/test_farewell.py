@@ -24,7 +24,7 @@ def leaving(pc: Pc, how: str) -> None:
     (pc.root / "run/netboot-appliance/leaving").write_text(f"{how}\n")
 
 
-@pytest.mark.parametrize(("how", "patience"), [("owner", 10), ("", 20), ("disk", 60), ("off", 60)])
+@pytest.mark.parametrize(("how", "patience"), [("owner", 8), ("", 20), ("disk", 60), ("off", 60)])
 def test_a_task_that_saves_nothing_is_waited_for_only_so_long(pc: Pc, how: str, patience: int) -> None:
     if how:
         leaving(pc, how)
