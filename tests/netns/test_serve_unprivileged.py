@@ -101,7 +101,7 @@ async def test_a_compromised_server_gets_nothing_beyond_its_clients(office: tupl
         (good | {"path": "/etc"}, "is not an object of mac, number, addresses, live"),
         (good | {"number": 0}, "number 0"),
     ):
-        content = json.dumps({"version": 3, "once": "x", "clients": [good, client]}).encode()
+        content = json.dumps({"version": 4, "once": "x", "configuration": "", "clients": [good, client]}).encode()
         answer = box.take_over(content)
         assert said in answer["error"]
         assert (answer["backend"], answer["directories"]) == ("", 0)
@@ -114,14 +114,28 @@ async def test_a_compromised_server_gets_nothing_beyond_its_clients(office: tupl
     other.switch_off()
 
 
+async def test_an_edit_that_the_server_was_not_told_of_breaks_no_exports(office: tuple[Room, Unprivileged]) -> None:
+    room, box = office
+    text = room.configuration.read_text()
+    try:
+        room.configuration.write_text(text.replace('networks = ["10.77.0.0/24"]', 'networks = ["10.99.0.0/24"]'))
+        pc = plug(room, 8)
+        await pc.run_ipxe()
+        box.await_exports({pc.mac: {pc.address}})
+    finally:
+        room.configuration.write_text(text)
+    pc.switch_off()
+
+
 async def test_how_the_server_reports_a_refusal(office: tuple[Room, Unprivileged]) -> None:
     room, box = office
     box.forgiven = ["the exports are not in force"]
     since = box.mark()
     text = room.configuration.read_text()
     try:
-        # Changed on disk, but the server was not told: root reads the file itself.
+        # Changed on disk, the server was not told, and root has lost what the server had accepted.
         room.configuration.write_text(text.replace('networks = ["10.77.0.0/24"]', 'networks = ["10.99.0.0/24"]'))
+        box.answer_file.with_name("config.toml").unlink()
         pc = plug(room, 5)
         await pc.run_ipxe()
         said = box.wait_for("the exports are not in force; trying again", since)
