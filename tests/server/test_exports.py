@@ -38,6 +38,8 @@ print(apply(Backend.KERNEL, render_kernel(exports), roots=(images, state)))
 ASK = """
 import asyncio, sys, time
 from ipaddress import IPv4Address
+from pathlib import Path
+from appliance.config.file import Config
 from appliance.errors import UserError
 from appliance.server.export_task import choose_installer
 from appliance.exports.grants import ExportGrant
@@ -50,7 +52,7 @@ async def main():
         grants = [ExportGrant(MacAddress(n), n, (IPv4Address("10.77.0.0") + n,)) for n in numbers]
         last = index == len(sys.argv) - 2
         try:
-            answer = await installer.install(None, (), grants, asyncio.Event() if last else stale)
+            answer = await installer.install(Config(Path("/")), (), grants, asyncio.Event() if last else stale)
             if last:
                 print(answer.backend, answer.directories, answer.left_out)
         except UserError as error:
