@@ -18,6 +18,7 @@ from appliance.schedules.effective import moment
 from appliance.schedules.hold import Hold
 from appliance.view.rooms import RangeNow, RoomView, find_room, gather_rooms, ranges_now
 from appliance.view.words import counted
+from services.linux import time_zone
 
 app = typer.Typer(
     name="room",
@@ -117,8 +118,6 @@ def _hold(context: typer.Context, label: str, until: str | None, as_json: bool, 
 
 def _zone(config: Config) -> ZoneInfo:
     """What the times in `--until` mean: those of this server, as all times that verbs print."""
-    from services.linux import time_zone
-
     return ZoneInfo(time_zone.of_this_host() or config.time_zone or "UTC")
 
 

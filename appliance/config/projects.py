@@ -20,7 +20,7 @@ def _check_key(url: str, key: str) -> None:
     if not _KEY.fullmatch(key):
         page = f"{url.rstrip('/')}/weak_auth.php" if url.startswith("http") else "weak_auth.php"
         raise ValueError(
-            "account_key: a key has digits and letters only, so this looks like a password; log in at the project's "
+            "account_key: a key has only digits, letters and _, so this looks like a password; log in at the project's "
             f"website and copy the weak account key from {page}"
         )
 

@@ -1,4 +1,4 @@
-"""Sections of the configuration that a running server cannot change: its sockets rest on them. PURE."""
+"""Sections of the configuration that a running server cannot change: its sockets rest on them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

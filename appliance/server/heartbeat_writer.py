@@ -3,8 +3,7 @@
 A registry that cannot be written stops nothing: the batch at hand is tried again, and behind it only the latest
 heartbeat of each PC waits. A server that is killed loses the heartbeats of the last second. This thread also ends the
 orders that nobody fetched, has PCs start their disks that say that they are on their way there, gives those a respite
-that their owners took back, and deletes what is too
-old (appliance/registry/retention.py).
+that their owners took back, and deletes what is too old (appliance/registry/retention.py).
 """
 
 import contextlib

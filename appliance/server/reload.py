@@ -73,10 +73,10 @@ class ConfigReload:
     def _apply(self, fresh: Config) -> None:
         """Put it in force; raises UserError if it cannot be, or not as a whole."""
         running = self._box.config
-        if fresh.server.interfaces:
-            interfaces(fresh)
-        else:  # the one that was found at the start stays
+        if not fresh.server.interfaces:  # the one that was found at the start stays
             fresh = replace(fresh, server=replace(fresh.server, interfaces=running.server.interfaces))
+        if fresh.server.interfaces != running.server.interfaces:
+            interfaces(fresh)
         if waiting := sections.changed(sections.fixed(running), fresh):
             raise RestartNeededError(
                 f"{sections.in_words(waiting)} changed, which only a restart puts in force",

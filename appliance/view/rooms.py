@@ -14,6 +14,9 @@ from appliance.schedules.effective import effective_window
 from appliance.schedules.hold import Hold, Holds
 from appliance.view.schedules import WindowView
 
+_NAMED = 20
+"""Rooms that an error names."""
+
 
 @dataclass(frozen=True, slots=True)
 class RoomView:
@@ -83,9 +86,6 @@ def ranges_now(config: Config, registry: Registry, room: RoomView, now: float) -
             shown = WindowView(window.begin, window.end) if window else None
             views.append(RangeNow(str(entry.range), name, window is not None and now in window, shown))
     return views
-
-
-_NAMED = 20
 
 
 def _view(label: str, hold: Hold | None, schedules: tuple[str, ...], ranges: int) -> RoomView:

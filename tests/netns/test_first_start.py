@@ -159,6 +159,7 @@ def test_a_rejected_reload_is_shown_everywhere(fresh: Fresh) -> None:
         ("[project]\nulr = 1\n", "unknown key 'ulr' in [project]"),
         ("[project\n", "not valid TOML"),
         ('[server]\nhttp_port = "x"\n', "write a whole number"),
+        ('[server]\ninterfaces = ["lan7"]\n', "there is no interface lan7"),
     ):
         fresh.listen()
         fresh.told.clear()

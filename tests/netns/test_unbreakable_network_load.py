@@ -218,7 +218,7 @@ def is_served(pc: FarPc) -> bool:
 
 @pytest.mark.parametrize(
     ("rate", "limit", "pcs", "windowsize"),
-    [("200mbit", "20m", 100, 64), ("20mbit", "60k", 8, 8)],
+    [("50mbit", "20m", 150, 64), ("20mbit", "60k", 8, 8)],
     ids=["full socket", "full interface"],
 )
 def test_the_send_buffer_is_full(attacked: AttackedBox, rate: str, limit: str, pcs: int, windowsize: int) -> None:

@@ -144,7 +144,7 @@ def test_the_pcs_have_the_time_zone_of_the_server(monkeypatch: pytest.MonkeyPatc
         (SMALLEST + '[project]\nurl = "https://a.example.org/"', "[project] url and account_key belong together", ""),
         (
             SMALLEST + '[project]\nurl = "https://a.example.org/p/"\naccount_key = "my-password!"',
-            "[project] account_key: a key has digits and letters only, so this looks like a password; log in at the"
+            "[project] account_key: a key has only digits, letters and _, so this looks like a password; log in at the"
             " project's website and copy the weak account key from https://a.example.org/p/weak_auth.php",
             "",
         ),
