@@ -107,8 +107,7 @@ def _fitted(console: "Console", headings: Sequence[str], rows: Sequence[Sequence
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading, column in zip(headings, zip(*rows, strict=True), strict=True):
-        whole = [cell for cell in column if _ADDRESS.fullmatch(cell)]
-        table.add_column(heading, no_wrap=bool(whole), overflow="fold", min_width=max(map(len, whole), default=None))
+        table.add_column(heading, no_wrap=any(map(_ADDRESS.fullmatch, column)), overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     with console.capture() as captured:

@@ -115,3 +115,17 @@ def test_boot_next_starts_at_once_and_without_a_password() -> None:
 def test_boot_next_of_an_entry_that_is_gone_boots_as_usual() -> None:
     decided = made(MenuSettings(timeout=10), BootSettings(entry="local"), "memtest", NONE)
     assert (decided.menu.default, decided.menu.timeout) == ("local", 10)
+
+
+def test_outside_its_window_a_pc_gets_its_own_disk_at_once_unless_boot_next_says_otherwise() -> None:
+    why = "it is outside its window"
+    settings = MenuSettings(("boinc", "local"), timeout=10, locked=("local",), password=PASSWORD)
+    own = BootSettings(entry="boinc", timeout=5)
+    decided = decide(settings, own, "", NONE, why)
+    assert (decided.menu.default, decided.default_from) == ("local", why)
+    assert (decided.menu.timeout, decided.timeout_from) == (0, why)
+    disk = decided.menu.entry("local")
+    assert disk is not None
+    assert not disk.locked
+    asked = decide(settings, own, "boinc", NONE, why)
+    assert (asked.menu.default, asked.default_from) == ("boinc", NEXT)

@@ -43,6 +43,16 @@ def test_without_a_configuration_there_is_no_menu(box: BoxWithReleases) -> None:
     assert "timeout   0: no menu is shown, the default starts at once ([menu])" in shown
 
 
+def test_a_room_that_is_held_off_starts_its_own_disks(box: BoxWithReleases) -> None:
+    box.run("allow", "add", PC, "--label", "room 12")
+    box.run("room", "off", "room 12")
+    shown = box.run("menu", "show", "--for", PC)
+    assert "default   local (its room is held off)" in shown
+    assert "timeout   0: no menu is shown, the default starts at once (its room is held off)" in shown
+    box.run("boot", "next", PC, "previous")
+    assert "default   previous (boot next)" in box.run("menu", "show", "--for", PC)
+
+
 @pytest.mark.parametrize("dialect", ["ipxe", "grub", "pxelinux"])
 def test_what_the_loader_would_read_has_no_secrets(
     box: BoxWithReleases, dialect: str, monkeypatch: pytest.MonkeyPatch
