@@ -46,7 +46,8 @@ _NICE = "5"
 the processor (sched(7), autogroup), as its unit has: a third of that of `serve`."""
 
 _TIMEOUT = 60.0
-_STREAMS = ("/live", "/live/pcs/{mac}", "/images/live")
+_STREAM = "live"
+"""A part of the path of each stream of events."""
 
 _CONTROL = """
 [control]
@@ -165,7 +166,7 @@ def paths(mac: str, boot: int) -> list[str]:
     found = []
     for route in iter_route_contexts(app.routes):
         path = route.path
-        if not path or "GET" not in (route.methods or ()) or path in _STREAMS:
+        if not path or "GET" not in (route.methods or ()) or _STREAM in path.split("/"):
             continue
         for name, value in known.items():
             path = path.replace(name, value)

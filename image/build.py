@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -125,7 +124,7 @@ def build(
     _check_names(recipe, added, mirrors, work, stages)
     tree = read_tree()
     digest = livebuild.digest(recipe, tree, added.digest)
-    created = datetime.now(UTC).replace(microsecond=0)
+    created = release.moment(images, digest, image)
     live = work / "live"
     log_path = work / build_logs.DIRECTORY / f"{release.name(created, digest, image)}.log"
     variables = {"SOURCE_DATE_EPOCH": f"{steps.EARLY}", "WGETRC": str(live / "config" / _WGETRC)}

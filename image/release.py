@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from image import plain_files
@@ -119,6 +119,15 @@ def name(created: datetime, digest: str, image: str = DEFAULT) -> str:
     if image != DEFAULT:
         digest = hashlib.sha256(f"{image} {digest}".encode()).hexdigest()
     return f"{created:%Y%m%d-%H%M%S}-{digest[:8]}"
+
+
+def moment(images: Path, digest: str, image: str = DEFAULT) -> datetime:
+    """The moment in UTC that names a release made now: this second, or the next one that no release has, where an
+    unchanged recipe is built twice in one."""
+    created = datetime.now(UTC).replace(microsecond=0)
+    while (images / name(created, digest, image)).exists():
+        created += timedelta(seconds=1)
+    return created
 
 
 def is_id(text: str) -> bool:

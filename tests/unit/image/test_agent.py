@@ -81,7 +81,8 @@ def test_a_box_that_does_not_answer_is_not_asked_sooner_because_there_is_work(pc
     pc.box.replies = [b"next=60\n", 503]
     pc.start()
     pc.beats(5)
-    assert min(later - earlier for earlier, later in pairwise(pc.box.times[1:5])) >= 5
+    # Five seconds, less the second that is lost where the PC counts whole ones; it looks for work each third.
+    assert min(later - earlier for earlier, later in pairwise(pc.box.times[1:5])) > 4
 
 
 def test_a_message_is_sent_once(pc: Pc) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,16 @@ def images(tmp_path: Path) -> Path:
 
 def test_an_id_sorts_by_time_and_names_the_recipe() -> None:
     assert release.name(datetime(2026, 11, 23, 15, 1, 2, tzinfo=UTC), "1a2b3c4d" * 8) == NEW
+
+
+def test_two_releases_of_one_recipe_never_have_one_name(tmp_path: Path) -> None:
+    digest = "1a2b3c4d" * 8
+    began = datetime.now(UTC).replace(microsecond=0)
+    taken = [began + timedelta(seconds=after) for after in range(60)]
+    for each in taken:
+        (tmp_path / release.name(each, digest)).mkdir()
+    assert release.moment(tmp_path, digest) == taken[-1] + timedelta(seconds=1)
+    assert release.moment(tmp_path, digest, "lab") in taken
 
 
 def test_a_manifest_is_read_back_as_it_was_written(tmp_path: Path) -> None:
