@@ -81,7 +81,7 @@ def test_a_box_that_does_not_answer_is_not_asked_sooner_because_there_is_work(pc
     pc.box.replies = [b"next=60\n", 503]
     pc.start()
     pc.beats(5)
-    # Five seconds, less the second that is lost where the PC counts whole ones; it looks for work each third.
+    # Five seconds, less the one it may lose by counting whole seconds. It looks for work every three seconds.
     assert min(later - earlier for earlier, later in pairwise(pc.box.times[1:5])) > 4
 
 
